@@ -1,0 +1,125 @@
+"""What the four scripts' command lines share: the parser, the exit statuses, the messages.
+
+Exit statuses: 0 all done; 1 done, but some inputs were skipped, each named on stderr; 2 could not start;
+3 started and had to stop, what was finished is kept; 130 interrupted.
+"""
+
+import argparse
+import errno
+import os
+import sys
+
+DONE, SKIPPED, COULD_NOT_START, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+class CouldNotStart(Exception):
+    """A user's mistake found before any work was done: one sentence that says what to do; exit status 2."""
+
+
+class HadToStop(Exception):
+    """Work that could not go on (disk full, non-finite cost): one sentence; exit status 3."""
+
+
+class _HelpFormatter(argparse.HelpFormatter):
+    """Ends every option's help in its default, but where the help names it in words."""
+
+    def _get_help_string(self, action):
+        text = action.help or ''
+        if '(default:' in text or not action.option_strings or action.default is argparse.SUPPRESS:
+            return text
+        return text + ' (default: %(default)s)'
+
+
+def argument_parser(description, epilog=None):
+    """An `argparse.ArgumentParser` whose help shows every default.
+
+    An option whose default is None writes what that means into its help: 'at most N (default: all)'.
+    """
+    return argparse.ArgumentParser(
+        description=description, epilog=epilog, formatter_class=_HelpFormatter, allow_abbrev=False
+    )
+
+
+def size(text):
+    """'256x192' -> (256, 192), width then height, as the command lines write it."""
+    width, separator, height = text.lower().partition('x')
+    if not (separator and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(f'{text!r} is not a size; write width x height, such as 256x192')
+    return int(width), int(height)
+
+
+def network_size(text):
+    """A size that the generator takes: both sides multiples of 16, since it halves them four times."""
+    width, height = size(text)
+    if width % 16 or height % 16:
+        raise argparse.ArgumentTypeError(f'{text!r}: both sides must be multiples of 16, such as 256x192')
+    return width, height
+
+
+def positive(text):
+    """A whole number of at least 1."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f'{text!r} is not a whole number of at least 1')
+    return int(text)
+
+
+def say(message):
+    """One line on stderr, where messages go; stdout is for results. Safe beside a progress bar."""
+    from tqdm import tqdm
+
+    tqdm.write(printable(message), file=sys.stderr)
+
+
+def printable(text):
+    """`text` with what no terminal can show (undecodable bytes of file names, control characters) escaped."""
+    text = str(text).encode('utf-8', 'backslashreplace').decode('utf-8')
+    return ''.join(c if c.isprintable() or c == '\n' else c.encode('unicode_escape').decode() for c in text)
+
+
+def progress(iterable=None, **keywords):
+    """A tqdm bar on stderr; none where stderr is no terminal."""
+    from tqdm import tqdm
+
+    return tqdm(iterable, file=sys.stderr, disable=None, dynamic_ncols=True, **keywords)
+
+
+def run(main):
+    """Calls `main()` and exits with its status (None counts as 0); no traceback for a user's mistake."""
+    try:
+        status = main() or DONE
+        sys.stdout.flush()
+    except CouldNotStart as error:
+        status = _end(error, COULD_NOT_START)
+    except HadToStop as error:
+        status = _end(error, STOPPED)
+    except KeyboardInterrupt:
+        status = _end('interrupted; what was finished is kept', INTERRUPTED)
+    except MemoryError:
+        status = _end(
+            'out of memory; what was finished is kept. Smaller batches or images need less', STOPPED
+        )
+    except BrokenPipeError:  # the reader of stdout has gone, as in `04-evaluate.py | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = STOPPED
+    except OSError as error:
+        status = _end(describe(error), STOPPED)
+    sys.exit(status)
+
+
+def describe(error):
+    """An OSError as one sentence that names the file and what to do."""
+    where = f'{error.filename}: ' if error.filename else ''
+    advice = {
+        errno.ENOSPC: 'the disk is full; free some space and run the same command again',
+        errno.EDQUOT: 'the disk quota is used up; free some space and run the same command again',
+        errno.EACCES: 'permission denied; choose another place or change its permissions',
+        errno.EROFS: 'the file system is read-only; choose another place',
+        errno.EMFILE: 'too many open files; raise the limit with `ulimit -n`',
+        errno.ENAMETOOLONG: 'the name is too long for this file system; shorten it',
+    }
+    return where + advice.get(error.errno, error.strerror or str(error))
+
+
+def _end(error, status):
+    say(f'{os.path.basename(sys.argv[0])}: {error}')
+    return status

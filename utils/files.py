@@ -1,0 +1,75 @@
+"""Files on disk: written under a temporary name and moved into place, so that none is ever half there."""
+
+import contextlib
+import glob
+import itertools
+import os
+
+from utils.command_line import CouldNotStart, describe
+
+_count = itertools.count()
+
+
+@contextlib.contextmanager
+def atomic_write(path, mode='wb', durable=False, **keywords):
+    """Opens a temporary file beside `path`; moves it to `path` when the block ends well, deletes it otherwise.
+
+    A process killed at any moment leaves the old bytes under `path` or the new ones, nothing between;
+    `durable` waits for the disk too, so that this holds for a power cut. `keywords` go to `open`.
+    """
+    path = os.fspath(path)
+    folder = os.path.dirname(path) or '.'
+    temporary = os.path.join(folder, f'.salgan-{os.getpid()}-{next(_count)}.part')
+    try:
+        with open(temporary, mode, **keywords) as file:
+            yield file
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException as error:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        if isinstance(error, OSError) and error.filename in (None, temporary):
+            error.filename, error.filename2 = path, None  # the name that the user knows
+        raise
+
+
+def write_bytes(path, data, durable=False):
+    """Writes `data` to `path`, atomically."""
+    with atomic_write(path, durable=durable) as file:
+        file.write(data)
+
+
+def make_folder(path):
+    """Makes the folder `path` and its parents, and checks that files can be written there.
+
+    Also removes what processes that no longer run left in it under temporary names.
+
+    Raises
+    ------
+    CouldNotStart
+        If it cannot be made or written to.
+    """
+    probe = os.path.join(path, f'.salgan-{os.getpid()}-probe.part')
+    try:
+        os.makedirs(path, exist_ok=True)
+        write_bytes(probe, b'probe')
+        os.unlink(probe)
+    except OSError as error:
+        raise CouldNotStart(f'cannot write to the folder {path}: {describe(error)}') from None
+    for name in glob.glob(os.path.join(glob.escape(path), '.salgan-*.part')):
+        pid = os.path.basename(name).split('-')[1]
+        if pid.isdecimal() and not _runs(int(pid)):
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+
+
+def _runs(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it runs, and belongs to somebody else
+        return True
+    return True
