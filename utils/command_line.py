@@ -96,7 +96,7 @@ def run(main):
         status = _end('interrupted; what was finished is kept', INTERRUPTED)
     except MemoryError:
         status = _end(
-            'out of memory; what was finished is kept. Smaller batches or images need less', STOPPED
+            'out of memory; what was finished is kept; smaller batches or images need less', STOPPED
         )
     except BrokenPipeError:  # the reader of stdout has gone, as in `04-evaluate.py | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

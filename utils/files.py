@@ -12,7 +12,7 @@ _count = itertools.count()
 
 @contextlib.contextmanager
 def atomic_write(path, mode='wb', durable=False, **keywords):
-    """Opens a temporary file beside `path`; moves it to `path` when the block ends well, deletes it otherwise.
+    """Opens a temporary file beside `path`; moves it there when the block ends well, else deletes it.
 
     A process killed at any moment leaves the old bytes under `path` or the new ones, nothing between;
     `durable` waits for the disk too, so that this holds for a power cut. `keywords` go to `open`.

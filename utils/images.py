@@ -1,4 +1,4 @@
-"""Images as the original read, resized and wrote them: OpenCV's decoders, INTER_AREA down, INTER_CUBIC back."""
+"""Images as the original read, resized and wrote them, by OpenCV."""
 
 import os
 
