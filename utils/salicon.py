@@ -339,7 +339,7 @@ def _read_fixation_map(path):
 
 
 def _read_gaze(path, fixation_type):
-    """All observers' points of a gaze .mat, (row, column), 1-based; its size; how many it has of each type."""
+    """All observers' points of a gaze .mat, (row, column), 1-based; the size; how many of either type."""
     gaze, resolution = _variables(path, 'gaze', 'resolution')
     try:
         rows, columns = (int(side) for side in np.ravel(resolution))
@@ -371,7 +371,7 @@ def _read_matrix(path, name):
 
 
 def _variables(path, *names):
-    variables = matlab.read(path)
+    variables = matlab.read(path, fields=('location', 'fixations'))
     for name in names:
         if name not in variables:
             held = ', '.join(sorted(variables)) or 'nothing'
