@@ -11,7 +11,7 @@ from array import array
 
 import numpy as np
 
-from utils.images import Unreadable
+from utils.files import Unreadable
 
 _CHUNK = 2**22
 _LARGEST = 2**26  # bytes of one element; the largest of SALICON is under 10 kB

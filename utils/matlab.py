@@ -10,7 +10,7 @@ import zlib
 
 import numpy as np
 
-from utils.images import Unreadable
+from utils.files import Unreadable, read_bytes
 
 LARGEST = 2**28  # bytes of a file, and of what its compressed variables become
 _DEEPEST = 8
@@ -45,16 +45,13 @@ def read(path, fields=None):
         If the file is missing, broken, of another version, or holds more than `LARGEST` bytes.
     """
     path = os.fspath(path)
+    data = read_bytes(path, LARGEST)
     try:
-        with open(path, 'rb') as file:
-            data = file.read(LARGEST + 1)
         if data.startswith((b'MATLAB 7.3', b'\x89HDF')):
             raise ValueError("written by MATLAB's -v7.3; save it again with -v7")
         if len(data) < 128 or data[126:128] not in (b'IM', b'MI'):
             raise ValueError('not a MATLAB file of version 5 to 7, or a broken one')
         return _variables(data, _LITTLE if data[126:128] == b'IM' else _BIG, fields)
-    except OSError as error:
-        raise Unreadable(f'{path}: {error.strerror}') from None
     except ValueError as error:
         raise Unreadable(f'{path}: {error}') from None
     except (struct.error, zlib.error, MemoryError):

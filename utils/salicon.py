@@ -19,7 +19,8 @@ import numpy as np
 from utils import matlab
 from utils.annotations import Annotations
 from utils.command_line import CouldNotStart
-from utils.images import Unreadable, read_grey
+from utils.files import Unreadable
+from utils.images import read_grey
 
 SPLITS = ('train', 'val', 'test')
 IMAGES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm', '.jp2'}
@@ -54,13 +55,15 @@ class DataSet:
         Sorted by stem.
     problems : list of str
         What was wrong with the folders themselves: one sentence each, which names the file.
+    folders : dict
+        'images', 'maps', 'fixations' -> path, None where there is none.
     fixation_type : 'fixations' or 'mouse'
         Which points of the gaze layout are read.
     fixation_filter : 'duplicates' or 'none'
     """
 
-    def __init__(self, layout, records, problems, fixation_type, fixation_filter, annotated):
-        self.layout, self.records, self.problems = layout, records, problems
+    def __init__(self, layout, folders, records, problems, fixation_type, fixation_filter, annotated):
+        self.layout, self.folders, self.records, self.problems = layout, folders, records, problems
         self.fixation_type, self.fixation_filter = fixation_type, fixation_filter
         self._annotated = annotated  # stem -> (Annotations, image id)
 
@@ -162,14 +165,13 @@ def find(
         annotated, fixation_files = _annotated(json_files, problems)
     else:
         layout, fixation_files = _layout(fixations, mat_files, problems)
-    if fixation_filter is None:
-        mouse = layout == JSON or (layout == GAZE and fixation_type == 'mouse')
-        fixation_filter = 'duplicates' if mouse else 'none'
+    fixation_filter = _check_choices(layout, fixations, fixation_type, fixation_filter)
     image_files = _walk(images, IMAGES, problems) if images else {}
     map_files = _walk(maps, IMAGES | {'.mat'}, problems) if maps else {}
     records, renamed = _join(image_files, map_files, fixation_files)
     annotated = {renamed[stem]: entry for stem, entry in annotated.items()}
-    return DataSet(layout, records, problems, fixation_type, fixation_filter, annotated)
+    folders = {'images': images, 'maps': maps, 'fixations': fixations}
+    return DataSet(layout, folders, records, problems, fixation_type, fixation_filter, annotated)
 
 
 def blurred_map(points, size, sigma=19):
@@ -285,6 +287,22 @@ def _layout(folder, mat_files, problems):
         f'{folder}: none of its {len(mat_files)} .mat files holds a variable I (SALICON 2015) '
         'or gaze (salicon.net today)'
     )
+
+
+def _check_choices(layout, path, fixation_type, fixation_filter):
+    """The fixation filter that None stands for; raises CouldNotStart for what the layout does not have."""
+    if layout in (MAT_2015, FIXATION_MAPS):
+        if fixation_type == 'mouse':
+            raise CouldNotStart(
+                f'{path}: the layout {layout} holds no mouse samples; leave --fixation-type out'
+            )
+        if fixation_filter == 'duplicates':
+            raise CouldNotStart(
+                f'{path}: the layout {layout} holds every location once, so that --fixation-filter duplicates '
+                'would keep none; leave it out'
+            )
+    mouse = layout == JSON or fixation_type == 'mouse'
+    return fixation_filter or ('duplicates' if mouse else 'none')
 
 
 def _join(images, maps, fixations):
