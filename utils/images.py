@@ -28,26 +28,22 @@ def read_rgb(path):
     Unreadable
         If the file is missing, empty, no image, cut short, or larger than OpenCV's limit.
     """
-    return decode_rgb(read_bytes(path), path)
+    return cv2.cvtColor(decode(read_bytes(path), path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
 def read_grey(path):
     """Reads a map as `cv2.imread(path, cv2.IMREAD_GRAYSCALE)` does: uint8, shape (rows, columns)."""
-    return _decode(read_bytes(path), path, cv2.IMREAD_GRAYSCALE)
+    return decode(read_bytes(path), path, cv2.IMREAD_GRAYSCALE)
 
 
-def decode_rgb(data, path):
-    """`read_rgb` of the bytes `data` of the file `path`, which only messages name."""
-    return cv2.cvtColor(_decode(data, path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+def decode(data, path, flags):
+    """Decodes the bytes `data` of the file `path`, which only messages name, as `cv2.imdecode` does: BGR.
 
-
-def decode_unchanged(data, path):
-    """An image of this project's own as it was given to `encode`: grey stays grey."""
-    image = _decode(data, path, cv2.IMREAD_UNCHANGED)
-    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
-def _decode(data, path, flags):
+    Raises
+    ------
+    Unreadable
+        See `read_rgb`.
+    """
     # Bytes, and not cv2.imread, which takes no undecodable names and says nothing of what was wrong;
     # imdecode gives the same pixels.
     if not data:
