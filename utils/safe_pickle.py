@@ -9,6 +9,7 @@ import io
 import math
 import os
 import pickle
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,12 @@ _INSTRUCTIONS = """
     EMPTY_LIST LIST APPEND APPENDS EMPTY_DICT DICT SETITEM SETITEMS
     GLOBAL STACK_GLOBAL INST OBJ NEWOBJ REDUCE BUILD
 """
+
+
+_CODES = [getattr(pickle, name) for name in _INSTRUCTIONS.split()]
+
+# That in C makes room before it looks. The name is private, and the same from Python 3.9 to 3.13.
+_InPython: Any = pickle._Unpickler  # type: ignore[attr-defined]
 
 
 class _Refused(Exception):
@@ -112,13 +119,8 @@ class _Instructions(dict):
         raise _Refused(f'the instruction {(names or [hex(code)])[0]}')
 
 
-class _Unpickler(
-    pickle._Unpickler
-):  # in Python: the one in C makes room before it looks whether it is needed
-    dispatch = _Instructions(
-        (code, pickle._Unpickler.dispatch[code])
-        for code in (getattr(pickle, i)[0] for i in _INSTRUCTIONS.split())
-    )
+class _Unpickler(_InPython):
+    dispatch = _Instructions((ord(code), _InPython.dispatch[ord(code)]) for code in _CODES)
 
     def __init__(self, file, allowed):
         super().__init__(file, encoding='latin-1')
