@@ -52,7 +52,9 @@ def make_data_set(folder, count):
         saliency = np.zeros((480, 640), np.float32)
         saliency[points[:, 1], points[:, 0]] = 1
         blurred = cv2.GaussianBlur(saliency, (0, 0), 19)
-        cv2.imwrite(str(folder / 'maps' / f'{name}.png'), np.uint8(blurred / blurred.max() * 255))
+        cv2.imwrite(
+            str(folder / 'maps' / f'{name}.png'), cv2.convertScaleAbs(blurred, alpha=255 / blurred.max())
+        )
 
 
 def _scene(rng):

@@ -9,6 +9,7 @@ import io
 import math
 import os
 import pickle
+import struct
 from typing import Any
 
 import numpy as np
@@ -124,6 +125,7 @@ class _Unpickler(_InPython):
 
     def __init__(self, file, allowed):
         super().__init__(file, encoding='latin-1')
+        self.bounded = file
         self.allowed = {**_NUMPY, **allowed}
         self.classes = tuple(entry for entry in allowed.values() if isinstance(entry, type))
 
@@ -137,7 +139,9 @@ class _Unpickler(_InPython):
         return value if len(value) > _LONGEST_TEXT else value.decode('latin-1')
 
     def load_frame(self):
-        self.read(8)  # how much could be read at once, which nobody needs to know
+        (size,) = struct.unpack('<Q', self.read(8))
+        if size > self.bounded.left:
+            raise EOFError  # else of no account: it only says how much may be read at once
 
     def load_mark(self):
         if len(self.metastack) == _DEEPEST:
@@ -209,7 +213,20 @@ def _fill_array(array, version, shape, dtype, columns_first, data):
     array.__setstate__((1, shape, dtype, bool(columns_first), data))
 
 
+def _encode(text, encoding):
+    """How Python 3 writes bytes in the protocols of Python 2."""
+    if encoding != 'latin1':
+        raise _Refused('an unknown encoding')
+    return text.encode('latin-1')
+
+
+def _no_bytes():
+    return b''
+
+
 _NUMPY = {
+    ('_codecs', 'encode'): _encode,
+    ('__builtin__', 'bytes'): _no_bytes,
     ('numpy', 'dtype'): _dtype,
     ('numpy', 'ndarray'): object(),  # only ever the first argument of the next
     ('numpy.core.multiarray', '_reconstruct'): _empty_array,

@@ -156,28 +156,25 @@ def find(
     CouldNotStart
         One sentence, where nothing is found or no layout recognised.
     """
+    for path in (salicon, images, maps, fixations):
+        if path and not os.path.exists(path):
+            raise CouldNotStart(f'{path}: there is no such file or folder')
     images = images or _first(salicon, ['images'])
     maps = maps or _first(salicon, ['maps', 'saliency'])
-    fixations = fixations or _first(salicon, ['fixations', 'fixation'])
-    if salicon and not fixations and _json_files(salicon):
-        fixations = salicon
-    if not fixations:
+    fixations = fixations or _first(salicon, ['fixations', 'fixation']) or salicon
+    problems: list = []
+    annotated: dict = {}
+    json_files = _json_files(fixations)
+    if json_files:
+        layout = JSON
+        annotated, fixation_files = _annotated(json_files, problems)
+    elif fixations == salicon:
         raise CouldNotStart(
             f'{salicon}: no folder `fixations` or `fixation` and no `fixations_*.json` in it; '
             'name the folders one by one with --images, --maps and --fixations'
         )
-    for folder in (images, maps, fixations):
-        if folder and not os.path.exists(folder):
-            raise CouldNotStart(f'{folder}: there is no such file or folder')
-    problems: list = []
-    fixation_files, annotated = {}, {}
-    json_files = _json_files(fixations)
-    mat_files = {} if os.path.isfile(fixations) else _walk(fixations, {'.mat'}, problems)
-    if json_files and not mat_files:
-        layout = JSON
-        annotated, fixation_files = _annotated(json_files, problems)
     else:
-        layout, fixation_files = _layout(fixations, mat_files, problems)
+        layout, fixation_files = _layout(fixations, problems)
     fixation_filter = _check_choices(layout, fixations, fixation_type, fixation_filter)
     image_files = _walk(images, IMAGES, problems) if images else {}
     map_files = _walk(maps, IMAGES | {'.mat'}, problems) if maps else {}
@@ -228,7 +225,7 @@ def _first(folder, names):
 
 
 def _json_files(path):
-    if os.path.isfile(path):
+    if not os.path.isdir(path):
         return [path] if path.lower().endswith('.json') else []
     names = sorted(n for n in os.listdir(path) if n.startswith('fixations') and n.lower().endswith('.json'))
     return [os.path.join(path, name) for name in names]
@@ -248,6 +245,7 @@ def _walk(folder, extensions, problems):
         visited.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith('.'))
         for name in sorted(names):
+            # note: deviation whole-stem: the original cuts names at the first dot.
             stem, extension = os.path.splitext(name)
             if name.startswith('.') or extension.lower() not in extensions:
                 continue
@@ -283,8 +281,9 @@ def _annotated(json_files, problems):
     return annotated, files
 
 
-def _layout(folder, mat_files, problems):
+def _layout(folder, problems):
     """The layout of a folder of fixations, and stem -> path of its files."""
+    mat_files = _walk(folder, {'.mat'}, problems)
     if not mat_files:
         files = _walk(folder, IMAGES, problems)
         if not files:
@@ -343,6 +342,8 @@ def _join(images, maps, fixations):
     renamed = join(fixations)
     maps = {new: maps[stem] for stem, new in join(maps).items()}
     fixations = {new: fixations[stem] for stem, new in renamed.items()}
+    # note: deviation sorted-samples: the original's order is that in which glob finds the maps, which differs
+    # from one disk to the next.
     stems = sorted(images.keys() | maps.keys() | fixations.keys())
     return [
         Record(stem, _splits(stem), images.get(stem), maps.get(stem), fixations.get(stem)) for stem in stems
@@ -374,6 +375,8 @@ def _read_gaze(path, fixation_type):
     variables = matlab.read(path, [wanted])
     gaze, resolution = _variable(path, variables, 'gaze'), _variable(path, variables, 'resolution')
     try:
+        if not isinstance(gaze, dict):
+            raise ValueError
         rows, columns = (int(side) for side in np.ravel(resolution))
         if min(rows, columns) < 1 or rows * columns > LARGEST:
             raise ValueError
