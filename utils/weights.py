@@ -158,7 +158,7 @@ _LOOKS = (
     (rb'\x93NUMPY', 'a single array, a .npy file'),
     (rb'\x89HDF\r\n', 'an HDF5 file of Keras or MATLAB'),
     (rb'MATLAB ', 'a MATLAB file'),
-    (rb'.{8}\{"', 'a safetensors file'),
+    (rb'.{3}\0{5}\{"', 'a safetensors file'),
     (rb'version https://git-lfs', 'a Git LFS pointer in place of the file itself'),
     (rb'\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!|.{257}ustar', 'an archive of another kind, to be unpacked'),
     (rb'%PDF|\xff\xd8\xff|\x89PNG|GIF8', 'a picture or document'),
@@ -174,17 +174,16 @@ def _read(path, what, layout, more_allowed=False):
         for i, (layer, parameter, shape) in enumerate(layout):
             name = f'arr_{i} ({parameter} of {layer})'
             if i not in members:
-                raise WeightsError(path, f'{name} is missing{_count(path, archive, members, what, layout)}')
+                counts = _count(path, archive, members, what, layout)
+                raise WeightsError(path, f'{name} is missing, expected with shape {shape}{counts}')
             found, *header = _header(path, name, archive, members[i])
             if None in shape and units is None and len(found) == 2 and 1 <= found[1] <= MOST_UNITS:
                 units = found[1]
             expected = tuple(units if n is None else n for n in shape)
             if found != expected:
-                raise WeightsError(
-                    path,
-                    f'{name} has shape {found}, expected {str(expected).replace("None", "units")}'
-                    + _count(path, archive, members, what, layout),
-                )
+                text = str(expected).replace('None', f'1..{MOST_UNITS}')
+                counts = _count(path, archive, members, what, layout)
+                raise WeightsError(path, f'{name} has shape {_short(str(found))}, expected {text}{counts}')
             headers.append((name, expected, *header))
             _check_size(path, members[i], *headers[i])
         if len(members) > len(layout) and not more_allowed:
@@ -193,8 +192,8 @@ def _read(path, what, layout, more_allowed=False):
         return [_values(path, archive, members[i], *header) for i, header in enumerate(headers)]
 
 
-class _CarefulFile(io.FileIO):
-    """A file for `zipfile`, which reads as much at once as the file itself asks it to."""
+class BoundedFile(io.FileIO):
+    """A file for `zipfile`, which would read at once as much as the archive says its directory has."""
 
     def read(self, size=-1):
         if size > LONGEST_READ:
@@ -227,7 +226,7 @@ def _open(path):
             f'not a .npz file{f" but {looks}" if looks else ""}; '
             'give a .npz of weights in the released layout (weights/README.md)',
         )
-    return _CarefulFile(path)
+    return BoundedFile(path)
 
 
 def _directory(path, file, layout):
