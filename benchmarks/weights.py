@@ -14,12 +14,14 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
-BEFORE = """
-import resource, sys, time
+BEFORE = r"""
+import re, sys, time
 sys.path.insert(0, {root!r})
 import numpy as np
 from utils import weights
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak():  # the kernel's getrusage would count the parent's memory from before the exec
+    return int(re.search(r'VmHWM:\s+(\d+)', open('/proc/self/status').read())[1])
+before = peak()
 start = time.perf_counter()
 """
 READ = {
@@ -28,7 +30,7 @@ READ = {
     'read_encoder': 'arrays = weights.read_encoder({path!r})',
 }
 AFTER = """
-print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(time.perf_counter() - start, peak() - before)
 """
 
 
@@ -49,14 +51,14 @@ def main():
         np.savez_compressed(files['compressed'], *arrays)
         print(f'{"file":12}{"reader":18}{"seconds":>9}{"ratio":>8}{"peak MB":>10}')
         for kind, path in files.items():
-            results = {name: [] for name in READ}
+            results: dict = {name: [] for name in READ}
             for _ in range(arguments.runs):
                 for name, code in READ.items():
                     results[name].append(run(code, path))
             base = median(seconds for seconds, _ in results['numpy.load'])
             for name, result in results.items():
                 seconds = median(seconds for seconds, _ in result)
-                memory = max(kilobytes for _, kilobytes in result) / 1000
+                memory = max(kilobytes for _, kilobytes in result) * 1024 / 1e6
                 print(f'{kind:12}{name:18}{seconds:9.3f}{seconds / base:8.2f}{memory:10.0f}')
 
 
