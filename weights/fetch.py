@@ -176,7 +176,7 @@ def read_json(path):
             return content
         reason = 'not a JSON object'
     except OSError as error:
-        reason = error.strerror
+        reason = str(error.strerror)
     except (ValueError, RecursionError) as error:
         reason = f'not JSON: {error}'
     raise CouldNotStart(f'{path}: {reason}; restore it or delete it')
