@@ -43,16 +43,16 @@ MEAN_COLOUR = (123.68, 116.779, 103.939)  # red, green, blue: the network subtra
 # Photographs have about five times less contrast in colour than in light; so all pairs count alike.
 PAIR_WEIGHTS = {'light': 1, 'dark': 1, 'red': 5, 'green': 5, 'blue': 5, 'yellow': 5}
 
-# The seven numbers that were chosen by looking at maps of ten photographs, and at their scores:
+# Chosen by looking at the maps of ten photographs and at their scores, a few values of each tried:
 NOISE = 0.05  # contrast of no account; the logarithm is log2(1 + contrast / NOISE)
 SURROUND = 0.8  # of the surround's logarithm, what is subtracted
-USUAL = 3  # a usual logarithm, taken to hold outside the image
+USUAL = 2  # a usual logarithm, taken to hold outside the image
 GAIN = 3  # of the map's logit, for twice the contrast
 CENTRE = 0.25  # standard deviation of the centre bias, in widths and heights of the image
-LEVEL = 0  # logit in the centre of the image, where the contrast is usual and as in the surround
+LEVEL = -0.8  # logit in the centre of the image, where the contrast is usual and as in the surround
 FLOOR = -5  # smallest logit, also taken to hold outside the image
-OCTAVES = 7  # the logarithm's end: contrasts in photographs seldom reach 2 ** 5 * NOISE
 
+OCTAVES = 7  # where the logarithm ends: contrast in photographs seldom reaches 2 ** 5 * NOISE
 GRID = 16, 12  # places of the coarsest layers, for 256 x 192
 
 ONE = ((1,),)
