@@ -1,0 +1,91 @@
+"""What came in and what was left out of a data set, beside what SALICON has."""
+
+from collections import Counter
+
+from utils.salicon import JSON, SPLITS
+
+IMAGES = {'train': 10_000, 'val': 5_000, 'test': 5_000}
+SIZE = (480, 640)
+# What the 2015 edition's splits hold. The layout does not tell it from the 2017 edition; these do.
+TOTALS_2015 = {
+    'train': {'mouse samples': 68_992_355, 'fixations': 3_171_533},
+    'val': {'mouse samples': 38_846_998},
+    'test': {},
+}
+
+
+class Census:
+    """Counts as the images pass by.
+
+    Attributes
+    ----------
+    left_out : list of str
+        One sentence for each image or file that is not among the samples.
+    """
+
+    def __init__(self, data_set):
+        self.layout, self.left_out = data_set.layout, list(data_set.problems)
+        self.images, self.sizes, self.outside = Counter(), Counter(), Counter()
+        self.without_fixations = 0
+        self.totals = {split: Counter() for split in SPLITS}
+
+    def add(self, prepared):
+        """Counts a `preprocessing.Prepared`."""
+        if prepared.problem:
+            self.left_out.append(prepared.problem)
+            return
+        self.sizes[prepared.size] += 1
+        self.images.update(prepared.samples.keys())
+        fixations = prepared.fixations
+        if fixations is None:
+            return
+        self.without_fixations += not len(fixations.points)
+        if fixations.outside:
+            self.outside.update(images=1, fixations=fixations.outside)
+        for split in prepared.samples.keys() - {'test'}:
+            for kind, number in (('mouse samples', fixations.samples), ('fixations', fixations.recorded)):
+                self.totals[split][kind] += number or 0
+
+    def lines(self):
+        """The summary, str by str; what was left out comes last."""
+        counts = (f'{split} {_number(self.images[split])} of {_number(IMAGES[split])}' for split in SPLITS)
+        yield 'samples, of those that SALICON has: ' + ', '.join(counts)
+        if self.sizes:
+            sizes = [f'{columns} x {rows} ({_number(n)})' for (rows, columns), n in self.sizes.most_common()]
+            yield f'sizes: {", ".join(sizes)}' + ('' if set(self.sizes) == {SIZE} else '; SALICON: 640 x 480')
+        yield from self._editions()
+        if self.outside:
+            yield (
+                f'fixations outside their image, dropped: {_number(self.outside["fixations"])} '
+                f'in {_number(self.outside["images"])} images; the 2017 edition has some'
+            )
+        if self.without_fixations:
+            yield f'images without fixations, kept: {_number(self.without_fixations)}'
+        if self.left_out:
+            yield f'left out ({_number(len(self.left_out))}):'
+            yield from (f'  {sentence}' for sentence in self.left_out)
+
+    def _editions(self):
+        """What the totals of each split say of the edition; the gaze and JSON layouts have totals."""
+        for split, totals in self.totals.items():
+            held = {kind: number for kind, number in totals.items() if number}
+            if held:
+                yield f'{split}: {_listed(held)}: {self._edition(split, held)}'
+
+    def _edition(self, split, held):
+        expected = {kind: number for kind, number in TOTALS_2015[split].items() if kind in held}
+        if expected.items() & held.items():
+            return 'the 2015 edition'
+        if self.images[split] < IMAGES[split]:
+            return f'too few images to tell the edition (2015: {_listed(expected)})'
+        if self.layout == JSON:
+            return f'not the whole of the 2015 edition ({_listed(expected)}); fetch the file again'
+        return f'not the 2015 edition ({_listed(expected)}), so that it points to 2017'
+
+
+def _listed(totals):
+    return ', '.join(f'{_number(number)} {kind}' for kind, number in totals.items())
+
+
+def _number(number):
+    return f'{number:,}'.replace(',', ' ')
