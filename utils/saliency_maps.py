@@ -53,7 +53,8 @@ def overlay(image, finished_map):
     -------
     uint8 array, shape (rows, columns, 3), RGB
     """
-    stretched = cv2.normalize(finished_map, None, 0, 255, cv2.NORM_MINMAX)
+    stretched = finished_map - finished_map.min()
+    stretched = np.rint(stretched * (255 / max(1, stretched.max()))).astype(np.uint8)
     heat = cv2.cvtColor(cv2.applyColorMap(stretched, cv2.COLORMAP_JET), cv2.COLOR_BGR2RGB)
     share = (stretched * np.float32(HEAT_SHARE / 255))[..., None]
     return np.rint(image * (1 - share) + heat * share).astype(np.uint8)
