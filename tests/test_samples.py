@@ -8,8 +8,8 @@ import sys
 
 import numpy as np
 import pytest
-from tests.conftest import GOLDEN, ROOT
 
+from tests.conftest import GOLDEN, ROOT
 from utils import samples
 from utils.files import Unreadable
 from utils.samples import ImageContainer, InputType, LoadState, Target
@@ -113,7 +113,7 @@ def test_the_list_needs_no_more_than_pickle(tmp_path):
         'samples[2].fixation.data[0].flags.c_contiguous, samples[2].image.imageType == 0)'
     )
     process = subprocess.run([sys.executable, '-c', code, path], cwd=ROOT, capture_output=True, text=True)
-    assert process.stdout.split() == 'list 3 (12, 16, 3) (48, 64) True True'.split(), process.stderr
+    assert process.stdout.strip() == 'list 3 (12, 16, 3) (48, 64) True True', process.stderr
     with open(path, 'rb') as file:
         assert all(map(same, pickle.load(file), made))
 

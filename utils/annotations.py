@@ -120,7 +120,8 @@ class _Scanner:
         self.file, self.progress = file, progress
         self.text, self.at, self.base = '', 0, 0
         self.decoder = json.JSONDecoder()
-        self._more()
+        while len(self.text) < 3 and self._more():
+            pass
         if self.text.startswith('\xef\xbb\xbf'):
             self.at = 3
 
