@@ -37,7 +37,7 @@ def pooled(held, image_id):
     return [p for a in held['annotations'] if a['image_id'] == image_id for p in a['fixations']]
 
 
-FORMS = {
+FORMS: dict = {
     'as SALICON writes it': json.dumps,
     'without blanks': lambda held: json.dumps(held, separators=(',', ':')),
     'with many blanks': lambda held: json.dumps(held, indent=3),

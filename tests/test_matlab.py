@@ -135,7 +135,7 @@ def test_a_bomb_is_not_inflated(tmp_path, monkeypatch):
 
 
 def test_structs_within_structs(tmp_path):
-    nested = {'x': np.ones((1, 1))}
+    nested: dict = {'x': np.ones((1, 1))}
     for _ in range(30):
         nested = {'x': nested}
     scipy.io.savemat(tmp_path / 'x.mat', {'gaze': nested}, do_compression=True)

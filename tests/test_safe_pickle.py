@@ -4,6 +4,7 @@ import os
 import pickle
 import struct
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -85,7 +86,7 @@ def test_weights_of_the_model_zoo():
 
 
 def test_allowed_classes():
-    thing = Thing()
+    thing: Any = Thing()
     thing.values = [1, 2]
     for protocol in range(5):
         data = pickle.dumps(thing, protocol)

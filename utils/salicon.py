@@ -156,6 +156,9 @@ def find(
     CouldNotStart
         One sentence, where nothing is found or no layout recognised.
     """
+    salicon, images, maps, fixations = (
+        os.fspath(path) if path else None for path in (salicon, images, maps, fixations)
+    )
     for path in (salicon, images, maps, fixations):
         if path and not os.path.exists(path):
             raise CouldNotStart(f'{path}: there is no such file or folder')
