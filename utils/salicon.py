@@ -53,7 +53,7 @@ class DataSet:
     layout : str
         One of `MAT_2015`, `JSON`, `GAZE`, `FIXATION_MAPS`.
     records : list of Record
-        Sorted by stem.
+        Sorted by name.
     problems : list of str
         What was wrong with the folders themselves: one sentence each, which names the file.
     folders : dict
@@ -347,7 +347,8 @@ def _join(images, maps, fixations):
     fixations = {new: fixations[stem] for stem, new in renamed.items()}
     # note: deviation sorted-samples: the original's order is that in which glob finds the maps, which differs
     # from one disk to the next.
-    stems = sorted(images.keys() | maps.keys() | fixations.keys())
+    every = images.keys() | maps.keys() | fixations.keys()
+    stems = sorted(every, key=lambda stem: (os.path.basename(stem), stem))
     return [
         Record(stem, _splits(stem), images.get(stem), maps.get(stem), fixations.get(stem)) for stem in stems
     ], renamed
