@@ -43,8 +43,7 @@ def decode(data, path, flags):
     # imdecode gives the same pixels.
     if not data:
         raise Unreadable(f'{os.fspath(path)}: the file is empty')
-    if data[:3] == b'\xff\xd8\xff' and data.rfind(b'\xff\xd9') < data.rfind(b'\xff\xda'):
-        # OpenCV fills the missing part of a JPEG with grey and calls it read.
+    if data[:3] == b'\xff\xd8\xff' and not data.endswith(b'\xff\xd9') and _lacks_end(data):
         raise Unreadable(f'{os.fspath(path)}: the JPEG is cut short')
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -58,6 +57,11 @@ def decode(data, path, flags):
     if image is None:
         raise Unreadable(f'{os.fspath(path)}: not an image that OpenCV can read, or a broken one')
     return image
+
+
+def _lacks_end(jpeg):
+    """Whether no end follows the last scan: OpenCV fills what is missing with grey and calls it read."""
+    return jpeg.rfind(b'\xff\xd9') < jpeg.rfind(b'\xff\xda')
 
 
 def shrink(image, width, height):
