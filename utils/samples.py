@@ -21,6 +21,7 @@ from utils.command_line import say
 from utils.files import Unreadable, atomic_write
 
 ASSUMED_SIZE = (480, 640)  # SALICON's; the original's pickles hold none
+# note: deviation pickle-form: the original's are of protocol 0 and name its own classes.
 _PROTOCOL = 3  # the first that stores bytes as they are; the later ones cannot be written piece by piece
 
 
@@ -73,6 +74,7 @@ class Target:
         Of the original image.
     """
 
+    # note: deviation sample-size: the original's samples have no size.
     def __init__(self, image, saliency=None, fixation=None, size=ASSUMED_SIZE):
         self.image, self.saliency, self.fixation, self.size = image, saliency, fixation, size
 
