@@ -75,11 +75,10 @@ def main():
     import contextlib
     from functools import partial
 
-    import cv2
-
     from utils import salicon
     from utils.census import Census
     from utils.files import make_folder
+    from utils.images import ready_for_threads
     from utils.parallel import in_order
     from utils.preprocessing import prepare
     from utils.samples import writer
@@ -101,7 +100,7 @@ def main():
     make_folder(options.output)
 
     # - make the samples; the pickles grow with them and are there when all are done
-    cv2.setNumThreads(1)  # the threads are ours, an image each
+    ready_for_threads()
     workers = options.workers or os.cpu_count()
     work = partial(prepare, data_set=data_set, output=options.output, size=options.size)
     census = Census(data_set)

@@ -18,7 +18,7 @@ from utils.files import Unreadable
 
 _LONGEST_LINE = 2**30  # protocol 0 writes the bytes of an array as one line
 _LONGEST_TEXT = 1000  # text of Python 2 beyond this is the bytes of an array
-_MOST_READS = 2**25  # instructions and their arguments; a sample takes some 200
+_MOST_READS = 2**25  # instructions and their arguments; a sample takes some 400
 _DEEPEST = 100
 
 # What Python 2 (protocols 0 to 2) and Python 3 (up to 4) write for containers, numbers, text and instances.
