@@ -211,6 +211,30 @@ def test_what_is_no_list_of_samples(tmp_path):
         samples.read(tmp_path)
 
 
+def test_a_stream_with_another_index(tmp_path):
+    path = written(tmp_path / 'x.pickle', [sample(i) for i in range(3)], stream=True)
+    data = path.read_bytes()
+    index = int(pickle.loads(data)['index'])
+    starts = pickle.loads(data[index:])
+    for other in (
+        starts.astype(float),
+        starts.astype(np.uint64),
+        starts[:-1],
+        starts[::-1].copy(),
+        np.array([starts[0], 10**13, 10**13 + 1, index]),
+        np.array([starts[0], -5, starts[2], index]),
+        starts.tolist(),
+        None,
+    ):
+        path.write_bytes(data[:index] + pickle.dumps(other, 3))
+        with pytest.raises(Unreadable, match='the stream of samples is broken'):
+            samples.read(path)
+    for number in (b'9' * 20, b'-' + b'1' * 19, b'x' * 20):
+        path.write_bytes(data.replace(f'{index:020d}'.encode(), number, 1))
+        with pytest.raises(Unreadable):
+            samples.read(path)
+
+
 def test_a_name_that_is_not_allowed(tmp_path):
     path = written(tmp_path / 'x.pickle', [sample(0)])
     path.write_bytes(path.read_bytes().replace(b'cutils.samples\nTarget', b'cutils.samples\nwriter'))

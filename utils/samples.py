@@ -180,15 +180,16 @@ class Stream:
     def __init__(self, path):
         self.path = path
         self._file = open(path, 'rb')  # noqa: SIM115
-        header = safe_pickle.load(self._file, {}, path)
         try:
+            header = safe_pickle.load(self._file, {}, path)
             count, index = int(header['count']), int(header['index'])
             self._file.seek(index)
             self._starts = safe_pickle.load(self._file, {}, path)
-            begun = self._starts[0] == len(_header(0, 0)) and self._starts[-1] == index
-            if self._starts.shape != (count + 1,) or not begun or np.any(np.diff(self._starts) <= 0):
+            whole = self._starts.dtype == np.int64 and self._starts.shape == (count + 1,)
+            ends = self._starts[[0, -1]].tolist() == [len(_header(0, 0)), index]
+            if not (whole and ends and np.all(np.diff(self._starts) > 0)):
                 raise ValueError
-        except (AttributeError, KeyError, TypeError, ValueError, IndexError, OverflowError):
+        except (AttributeError, KeyError, TypeError, ValueError, IndexError, OverflowError, OSError):
             raise Unreadable(f'{path}: the stream of samples is broken; run 01 again') from None
 
     def __len__(self):
