@@ -120,7 +120,9 @@ def plan(sources, arguments):
     for path, of in writers.items():
         if len(of) > 1:
             raise CouldNotStart(
-                one_line(f'{of[0]} and {of[1]} would both be written to {path}; rename or leave out one of them')
+                one_line(
+                    f'{of[0]} and {of[1]} would both be written to {path}; rename or leave out one of them'
+                )
             )
         for folder in _folders_of(path):
             if folder in writers:
@@ -132,7 +134,9 @@ def plan(sources, arguments):
                 )
         if os.path.realpath(path) in inputs:
             raise CouldNotStart(
-                one_line(f'{path} is read, and what is made of {of[0]} would replace it; choose another --output')
+                one_line(
+                    f'{path} is read, and what is made of {of[0]} would replace it; choose another --output'
+                )
             )
         if os.path.isdir(path):
             raise CouldNotStart(
@@ -210,7 +214,9 @@ def finite(saliency_map, source, arguments):
 
     if not np.isfinite(saliency_map).all():
         raise HadToStop(
-            one_line(f'{arguments.weights}: makes a map of {source.path} that is not finite; take other weights')
+            one_line(
+                f'{arguments.weights}: makes a map of {source.path} that is not finite; take other weights'
+            )
         )
     return saliency_map
 

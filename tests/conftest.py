@@ -21,10 +21,26 @@ def reference_data():
     return folder
 
 
+@pytest.fixture(scope='session')
+def seeded_weights(tmp_path_factory):
+    """A generator's weights file of the size and layout of the released one: those of the records."""
+    import inputs
+
+    from utils import weights
+
+    path = tmp_path_factory.mktemp('weights') / 'seeded.npz'
+    weights.save(path, inputs.generator_arrays(1))
+    return path
+
+
 def script(name, *arguments, cwd=None, timeout=600, **environment):
     """Runs one of the numbered scripts as a user would; returns the finished process, output as text."""
     return subprocess.run(
-        [sys.executable, str(ROOT / name), *map(os.fspath, arguments)],
+        [
+            sys.executable,
+            str(ROOT / name),
+            *(os.fsdecode(a) if isinstance(a, (bytes, os.PathLike)) else str(a) for a in arguments),
+        ],
         cwd=cwd,
         timeout=timeout,
         capture_output=True,

@@ -99,9 +99,10 @@ def _is_no_image(path):
     if not os.path.isfile(path):  # to look into a pipe would wait for ever
         return True
     try:
-        return not cv2.haveImageReader(path)
-    except UnicodeError:  # a name that OpenCV cannot take; reading it decides
+        path.encode()
+    except UnicodeEncodeError:  # OpenCV crashes on such a name; reading it decides
         return False
+    return not cv2.haveImageReader(path)
 
 
 def _identity(path):

@@ -3,15 +3,10 @@
 import os
 import re
 
-# OpenCV reads this once, at import; its own bound of 2^30 pixels lets one file ask for gigabytes.
-os.environ.setdefault('OPENCV_IO_MAX_IMAGE_PIXELS', str(2**28))
-# A broken file is reported in one sentence of ours; OpenCV's own lines on it add nothing.
-os.environ.setdefault('OPENCV_LOG_LEVEL', 'SILENT')
+import cv2
+import numpy as np
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-
-from utils.files import Unreadable, read_bytes, write_bytes  # noqa: E402
+from utils.files import Unreadable, read_bytes, write_bytes
 
 
 def read_rgb(path):
@@ -51,7 +46,7 @@ def decode_unchanged(data, path):
 
 
 def _decode(data, path, flags):
-    # Bytes, and not cv2.imread, which takes no undecodable names and says nothing of what was wrong;
+    # Bytes, and not cv2.imread, which crashes on undecodable names and says nothing of what was wrong;
     # imdecode gives the same pixels.
     if not data:
         raise Unreadable(f'{os.fspath(path)}: the file is empty')
