@@ -9,16 +9,18 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / 'tests' / 'golden'
+REFERENCE_DATA = Path(
+    os.environ.get('SALGAN_REFERENCE_DATA', ROOT.parent / 'shared' / 'golden' / 'never-commit')
+)
 sys.path[:0] = [str(ROOT), str(GOLDEN), str(GOLDEN / 'metrics')]
 
 
 @pytest.fixture(scope='session')
 def reference_data():
     """The folder of other people's data that is run on and never committed; skips where it is not there."""
-    folder = Path(os.environ.get('SALGAN_REFERENCE_DATA', ROOT.parent / 'shared' / 'golden' / 'never-commit'))
-    if not (folder / 'salicon10').is_dir():
+    if not (REFERENCE_DATA / 'salicon10').is_dir():
         pytest.skip('no reference data (SALGAN_REFERENCE_DATA)')
-    return folder
+    return REFERENCE_DATA
 
 
 @pytest.fixture(scope='session')

@@ -9,10 +9,11 @@ import socket
 import struct
 import zlib
 
-import utils  # noqa: F401, I001
 import cv2
 import numpy as np
 from PIL import Image
+
+import utils  # noqa: F401, I001
 
 READ, SKIPPED, EITHER, IGNORED = 'read', 'skipped', 'read or skipped', 'passed over in silence'
 
