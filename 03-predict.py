@@ -102,7 +102,7 @@ def main():
 def plan(sources, arguments):
     """The files that each image's maps go to, by format: {source: {'jpg': path}}.
 
-    Raises CouldNotStart where two would be one file, or an image would be written over.
+    Raises CouldNotStart where two would be one file, or anything that is there would be lost.
     """
     targets = {
         source: {
@@ -116,33 +116,29 @@ def plan(sources, arguments):
             writers[os.path.normpath(path)].append(source.path)
     if 'overlay' in arguments.format:
         writers[os.path.normpath(os.path.join(arguments.output, CONTACT_SHEET))].append('the contact sheet')
-    inputs = {os.path.realpath(source.path) for source in sources} | {os.path.realpath(arguments.weights)}
+    read = {os.path.realpath(path) for path in (arguments.weights, *(source.path for source in sources))}
     for path, of in writers.items():
-        if len(of) > 1:
-            raise CouldNotStart(
-                one_line(
-                    f'{of[0]} and {of[1]} would both be written to {path}; rename or leave out one of them'
-                )
-            )
-        for folder in _folders_of(path):
-            if folder in writers:
-                raise CouldNotStart(
-                    one_line(
-                        f'{writers[folder][0]} would be written to {folder}, which {of[0]} needs for a folder; '
-                        'rename one of them'
-                    )
-                )
-        if os.path.realpath(path) in inputs:
-            raise CouldNotStart(
-                one_line(
-                    f'{path} is read, and what is made of {of[0]} would replace it; choose another --output'
-                )
-            )
-        if os.path.isdir(path):
-            raise CouldNotStart(
-                one_line(f'{path} is a folder, and would be written over; choose another --output')
-            )
+        why = clash(path, of, writers, read)
+        if why:
+            raise CouldNotStart(one_line(why))
     return targets
+
+
+def clash(path, of, writers, read):
+    """Why `path`, made of the images `of`, cannot be written; None if it can."""
+    if len(of) > 1:
+        return f'{of[0]} and {of[1]} would both be written to {path}; rename or leave out one of them'
+    for folder in _folders_of(path):
+        if folder in writers:
+            return (
+                f'{writers[folder][0]} would be written to {folder}, which {of[0]} needs for a folder; '
+                'rename one of them'
+            )
+    if os.path.realpath(path) in read:
+        return f'{path} is read, and what is made of {of[0]} would replace it; choose another --output'
+    if os.path.isdir(path):
+        return f'{path} is a folder, and what is made of {of[0]} needs the name; choose another --output'
+    return None
 
 
 def _folders_of(path):

@@ -103,8 +103,8 @@ def compilation_failed(error):
     if str(error).startswith('Compilation failed'):
         reason = ' '.join(str(error).split())
         raise CannotRun(
-            f'the C++ compiler {flags.value("cxx", "g++")} failed; is it whole, and is there room on the disks '
-            f'of the compile folder and of {tempfile.gettempdir()}? {reason[:500]}'
+            f'the C++ compiler {flags.value("cxx", "g++")} failed; is it whole, and is there room in the '
+            f'compile folder and in {tempfile.gettempdir()}? {reason[:500]}'
         ) from None
 
 

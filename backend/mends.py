@@ -68,7 +68,7 @@ def import_quietly(name):
 
 def _numpy_names():
     """NumPy 1.24 removed its aliases of Python's types; NumPy 2 a few names more."""
-    names = {'bool': bool, 'int': int, 'float': float, 'complex': complex, 'object': object, 'str': str}
+    names: dict = {'bool': bool, 'int': int, 'float': float, 'complex': complex, 'object': object, 'str': str}
     if NUMPY_2:
         names.update(
             product=np.prod,
@@ -81,7 +81,9 @@ def _numpy_names():
             cast=_Cast(),
         )
         # numpy.core warns of its new name whenever Theano asks it for the C API's version
-        importlib.import_module('numpy.core')._multiarray_umath = np._core._multiarray_umath
+        importlib.import_module('numpy.core')._multiarray_umath = importlib.import_module(
+            'numpy._core._multiarray_umath'
+        )
     for name, value in names.items():
         if name not in np.__dict__:
             setattr(np, name, value)

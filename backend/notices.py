@@ -14,7 +14,7 @@ def announce_compilation():
     from theano.gof.cmodule import GCC_compiler
 
     compile_str = GCC_compiler.compile_str
-    said = []
+    said: list = []
 
     @functools.wraps(compile_str)
     def announcing(*arguments, **keywords):

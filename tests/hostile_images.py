@@ -231,12 +231,16 @@ def sixteen_bits():
     return by_opencv('.png', cv2.cvtColor(picture(), cv2.COLOR_BGR2GRAY).astype(np.uint16) * 257)
 
 
+# fmt: off
 NAMES = (
-    'with space', ' leading space', 'trailing space ', 'a.b.c', '..leading dots', '-dash', '--help', 'line\nbreak',
-    "single'quote", 'double"quote', '[glob]*?', '$HOME', '`id`', '%s%d', '{0}', '~', 'back\\slash', 'tab\there',
-    '\x1b[31mred', '\u202eright to left', 'é', 'e\u0301', '画像', '🦊', 'CON', 'semi;colon', '#hash', '&and', '\x7f',
-    '0', 'None', 'x' * 100, 'a=b', 'colon:', 'comma,comma', os.fsdecode(b'not \xff utf-8'), os.fsdecode(b'\xc3\x28'),
-)  # fmt: skip
+    'with space', ' leading space', 'trailing space ', 'a.b.c', '..leading dots', '-dash', '--help',
+    'line\nbreak', "single'quote", 'double"quote', '[glob]*?', '$HOME', '`id`', '%s%d', '{0}', '~',
+    'tab\there',
+    'back\\slash', '\x1b[31mred', '\u202eright to left', 'é', 'e\u0301', '画像', '🦊', 'CON', 'semi;colon',
+    '#hash', '&and', '\x7f', '0', 'None', 'x' * 100, 'a=b', 'colon:', 'comma,comma',
+    os.fsdecode(b'not \xff utf-8'), os.fsdecode(b'\xc3\x28'),
+)
+# fmt: on
 
 
 def odd_names(_):

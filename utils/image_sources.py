@@ -73,7 +73,7 @@ def _in_path(path, leave_out):
 
 def _walk(top, leave_out):
     """All files below `top`, relative to it; in linked folders too, but in none inside itself."""
-    waiting = [('', ())]  # folders, and those on the way down to each
+    waiting: list = [('', ())]  # folders, and those on the way down to each
     while waiting:
         below, above = waiting.pop()
         folder = os.path.join(top, below)

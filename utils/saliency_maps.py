@@ -57,7 +57,7 @@ def overlay(image, finished_map):
     """
     rows, columns = finished_map.shape
     image = shrink(image, columns, rows)
-    stretched = cv2.normalize(finished_map, None, 0, 255, cv2.NORM_MINMAX)
+    stretched = cv2.normalize(finished_map, np.empty_like(finished_map), 0, 255, cv2.NORM_MINMAX)
     shown = np.empty((rows, columns, 3), np.uint8)
     band = max(1, OVERLAY_BAND // columns)  # the floats of a whole photograph would take a gigabyte
     for top in range(0, rows, band):
