@@ -81,9 +81,8 @@ def _numpy_names():
             cast=_Cast(),
         )
         # numpy.core warns of its new name whenever Theano asks it for the C API's version
-        importlib.import_module('numpy.core')._multiarray_umath = importlib.import_module(
-            'numpy._core._multiarray_umath'
-        )
+        umath = importlib.import_module('numpy._core._multiarray_umath')
+        vars(importlib.import_module('numpy.core'))['_multiarray_umath'] = umath
     for name, value in names.items():
         if name not in np.__dict__:
             setattr(np, name, value)
