@@ -80,6 +80,9 @@ def _numpy_names():
             sctype2char=lambda dtype: np.dtype(dtype).char,
             cast=_Cast(),
         )
+        # numpy.core warns of its new name whenever Theano asks it for the C API's version
+        umath = importlib.import_module('numpy._core._multiarray_umath')
+        vars(importlib.import_module('numpy.core'))['_multiarray_umath'] = umath
     for name, value in names.items():
         if name not in np.__dict__:
             setattr(np, name, value)

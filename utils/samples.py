@@ -21,6 +21,7 @@ from utils.command_line import say
 from utils.files import Unreadable, atomic_write
 
 ASSUMED_SIZE = (480, 640)  # SALICON's; the original's pickles hold none
+MOST_PIXELS = 2**28  # of an image, see utils/images.py
 _PROTOCOL = 3  # the first that stores bytes as they are; the later ones cannot be written piece by piece
 
 
@@ -219,7 +220,8 @@ def _check(sample, name):
     image, saliency, fixation = (
         getattr(part, 'data', None) for part in (sample.image, sample.saliency, sample.fixation)
     )
-    whole = _is_uint8(image, 3) and image.shape[2] == 3
+    whole = isinstance(getattr(sample.image, 'filePath', None), str)
+    whole = whole and _is_uint8(image, 3) and image.shape[2] == 3
     whole = whole and (saliency is None or _is_uint8(saliency, 2))
     whole = whole and (fixation is None or _are_fixations(fixation)) and _is_size(sample.size)
     if not whole:
@@ -228,7 +230,12 @@ def _check(sample, name):
 
 
 def _is_uint8(array, dimensions):
-    return isinstance(array, np.ndarray) and array.dtype == np.uint8 and array.ndim == dimensions
+    return (
+        isinstance(array, np.ndarray)
+        and array.dtype == np.uint8
+        and array.ndim == dimensions
+        and array.size > 0
+    )
 
 
 def _are_fixations(pair):
@@ -241,4 +248,6 @@ def _are_fixations(pair):
 
 
 def _is_size(size):
-    return isinstance(size, tuple) and len(size) == 2 and all(isinstance(n, int) and n > 0 for n in size)
+    if not (isinstance(size, tuple) and len(size) == 2 and all(isinstance(n, int) and n > 0 for n in size)):
+        return False
+    return size[0] * size[1] <= MOST_PIXELS
