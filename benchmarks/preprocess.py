@@ -51,8 +51,10 @@ def make_data_set(folder, count):
         points = np.concatenate(gaze['fixations']) - 1
         saliency = np.zeros((480, 640), np.float32)
         saliency[points[:, 1], points[:, 0]] = 1
-        saliency = cv2.GaussianBlur(saliency, (0, 0), 19)
-        cv2.imwrite(str(folder / 'maps' / f'{name}.png'), (saliency / saliency.max() * 255).astype(np.uint8))
+        blurred = cv2.GaussianBlur(saliency, (0, 0), 19)
+        cv2.imwrite(
+            str(folder / 'maps' / f'{name}.png'), cv2.convertScaleAbs(blurred, alpha=255 / blurred.max())
+        )
 
 
 def _scene(rng):
@@ -114,7 +116,8 @@ def main():
     with tempfile.TemporaryDirectory(dir=options.folder) as temporary:
         folder, kinds = Path(temporary) / 'salicon', {'list': [], 'stream': ['--stream']}
         make_data_set(folder, options.images)
-        bare, runs = [], {kind: [] for kind in kinds}
+        bare: list = []
+        runs: dict = {kind: [] for kind in kinds}
         for repeat in range(options.repeats):
             bare.append(bare_calls(folder, options.workers))
             for kind, flags in kinds.items():

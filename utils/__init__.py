@@ -2,7 +2,7 @@
 
 import os
 
-# OpenCV reads these at import, which is why they stand here.
+# OpenCV reads these once, when it is first imported, whoever does that.
 # Its own bound of 2^30 pixels lets one file ask for gigabytes.
 os.environ.setdefault('OPENCV_IO_MAX_IMAGE_PIXELS', str(2**28))
 # A broken file is reported in one sentence of ours; OpenCV's own lines on it add nothing.

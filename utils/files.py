@@ -30,7 +30,7 @@ def read_bytes(path, limit=2**30):
         if status.st_size > limit:
             raise Unreadable(f'{os.fspath(path)}: {status.st_size} bytes, more than such a file can need')
         with open(path, 'rb') as file:
-            return file.read(limit)
+            return file.read(status.st_size)
     except OSError as error:
         raise Unreadable(f'{os.fspath(path)}: {error.strerror}') from None
 

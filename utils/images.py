@@ -31,22 +31,26 @@ def read_rgb(path):
 
 def read_grey(path):
     """Reads a map as `cv2.imread(path, cv2.IMREAD_GRAYSCALE)` does: uint8, shape (rows, columns)."""
-    return _decode(read_bytes(path), path, cv2.IMREAD_GRAYSCALE)
+    return decode(read_bytes(path), path, cv2.IMREAD_GRAYSCALE)
 
 
 def decode_rgb(data, path):
     """`read_rgb` of the bytes `data` of the file `path`, which only messages name."""
-    return _convert(_decode(data, path, cv2.IMREAD_COLOR))
+    try:
+        return cv2.cvtColor(decode(data, path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    except cv2.error:  # of a decoded image: only for lack of memory
+        raise MemoryError from None
 
 
-def decode_unchanged(data, path):
-    """An image of this project's own as it was given to `encode`: grey stays grey."""
-    image = _decode(data, path, cv2.IMREAD_UNCHANGED)
-    return image if image.ndim == 2 else _convert(image)
+def decode(data, path, flags):
+    """Decodes the bytes `data` of the file `path`, which only messages name, as `cv2.imdecode` does: BGR.
 
-
-def _decode(data, path, flags):
-    # Bytes, and not cv2.imread, which crashes on undecodable names and says nothing of what was wrong;
+    Raises
+    ------
+    Unreadable
+        See `read_rgb`.
+    """
+    # Bytes, and not cv2.imread, which takes no undecodable names and says nothing of what was wrong;
     # imdecode gives the same pixels.
     if not data:
         raise Unreadable(f'{os.fspath(path)}: the file is empty')
@@ -68,14 +72,6 @@ def _decode(data, path, flags):
     if image is None:
         raise Unreadable(f'{os.fspath(path)}: not an image that OpenCV can read, or a broken one')
     return image
-
-
-def _convert(image):
-    """BGR to RGB."""
-    try:
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    except cv2.error:  # of an image: only for lack of memory
-        raise MemoryError from None
 
 
 def _jpeg_ends(data):

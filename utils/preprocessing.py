@@ -8,7 +8,7 @@ import numpy as np
 
 from utils import checked_png
 from utils.files import Unreadable, read_bytes, write_bytes
-from utils.images import decode_rgb, shrink
+from utils.images import decode, shrink
 from utils.samples import ImageContainer, InputType, Target
 
 Prepared = namedtuple('Prepared', 'samples fixations size problem')
@@ -66,7 +66,7 @@ def _prepare(record, data_set, output, size):
     image_path, map_path = (f'{folder}/{record.stem}.png' for folder in ('images', 'maps'))
     source = read_bytes(record.image)
     image, rows_columns, image_png = _shrunk(
-        os.path.join(output, image_path), source, size, lambda: decode_rgb(source, record.image)
+        os.path.join(output, image_path), source, size, lambda: decode(source, record.image, cv2.IMREAD_COLOR)
     )
     image = ImageContainer(image, image_path, InputType.image)
     test_sample = Target(image, size=rows_columns)
@@ -75,9 +75,12 @@ def _prepare(record, data_set, output, size):
         return Prepared({'test': test_sample}, None, rows_columns, None)
 
     fixations = data_set.fixations(record)
-    source = read_bytes(record.map) if record.map else fixations.points.tobytes()
+    map_source = read_bytes(record.map) if record.map else fixations.points.tobytes()
     saliency, map_size, map_png = _shrunk(
-        os.path.join(output, map_path), source, size, lambda: data_set.saliency_map(record, fixations)
+        os.path.join(output, map_path),
+        map_source,
+        size,
+        lambda: data_set.saliency_map(record, fixations, map_source),
     )
     for other, path in ((fixations.size, record.fixations), (map_size, record.map)):
         if other != rows_columns:
@@ -98,9 +101,9 @@ def _prepare(record, data_set, output, size):
 
 
 def _shrunk(path, source, size, decode):
-    """What `decode` gives at the network's size, its own size, and the PNG to write, None if it is there.
+    """An image or a map at the network's size, its own size, and the PNG to write, None if it is there.
 
-    `source` are the bytes that it is decoded from. What shapes the PNG beside them is in the digest too.
+    `source` are the bytes that `decode` makes it of, in BGR or grey.
     """
     source = checked_png.digest(source, size, cv2.__version__)
     image, decoded_size = checked_png.read(path, source)
@@ -108,6 +111,8 @@ def _shrunk(path, source, size, decode):
         return image, decoded_size, None
     decoded = decode()
     image = shrink(decoded, *size)
+    if image.ndim == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     return image, decoded.shape[:2], checked_png.make(image, decoded.shape[:2], source)
 
 

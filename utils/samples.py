@@ -185,9 +185,9 @@ class Stream:
             self._file.seek(index)
             self._starts = safe_pickle.load(self._file, {}, path)
             begun = self._starts[0] == len(_header(0, 0)) and self._starts[-1] == index
-            if len(self._starts) != count + 1 or not begun or np.any(np.diff(self._starts) <= 0):
+            if self._starts.shape != (count + 1,) or not begun or np.any(np.diff(self._starts) <= 0):
                 raise ValueError
-        except (KeyError, TypeError, ValueError, IndexError, OverflowError):
+        except (AttributeError, KeyError, TypeError, ValueError, IndexError, OverflowError):
             raise Unreadable(f'{path}: the stream of samples is broken; run 01 again') from None
 
     def __len__(self):
@@ -206,27 +206,35 @@ class Stream:
 
 
 def _check(sample, name):
-    """Raises Unreadable if this is no sample; returns whether its size had to be assumed."""
+    """Raises Unreadable if this is no whole sample; returns whether its size had to be assumed."""
     if not isinstance(sample, Target):
         raise Unreadable(f'{name} is a {type(sample).__name__}, not a sample')
-    assumed = 'size' not in vars(sample)
-    for part, default in (('image', None), ('saliency', None), ('fixation', None), ('size', ASSUMED_SIZE)):
-        vars(sample).setdefault(part, default)
-    for container in (sample.image, sample.saliency, sample.fixation):
+    held = vars(sample)
+    assumed = 'size' not in held
+    held.update({'saliency': None, 'fixation': None, 'size': ASSUMED_SIZE, **held})
+    for part, is_right in (('image', _is_image), ('saliency', _is_map), ('fixation', _are_fixations)):
+        container = held.get(part)
+        if container is None and part != 'image':
+            continue
+        if not isinstance(container, ImageContainer) or not is_right(vars(container).get('data')):
+            raise Unreadable(f'{name}: its {part} is missing, or not of the shape and type that it should be')
         for attribute, kind in (('state', LoadState), ('imageType', InputType)):
-            number = vars(container).get(attribute) if isinstance(container, ImageContainer) else None
+            number = vars(container).get(attribute)
             if isinstance(number, int) and number in list(kind):
-                setattr(container, attribute, kind(number))  # with the `enum` package they are plain numbers
-    image, saliency, fixation = (
-        getattr(part, 'data', None) for part in (sample.image, sample.saliency, sample.fixation)
-    )
-    whole = isinstance(getattr(sample.image, 'filePath', None), str)
-    whole = whole and _is_uint8(image, 3) and image.shape[2] == 3
-    whole = whole and (saliency is None or _is_uint8(saliency, 2))
-    whole = whole and (fixation is None or _are_fixations(fixation)) and _is_size(sample.size)
-    if not whole:
-        raise Unreadable(f'{name} lacks a part, or one has another shape or type than it should')
+                setattr(container, attribute, kind(number))  # with the package `enum` they are plain numbers
+    if not isinstance(vars(sample.image).get('filePath'), str):
+        raise Unreadable(f'{name}: its image does not say which file it came from')
+    if not _is_size(sample.size):
+        raise Unreadable(f'{name}: its size is not (rows, columns)')
     return assumed
+
+
+def _is_image(array):
+    return _is_uint8(array, 3) and array.shape[2] == 3
+
+
+def _is_map(array):
+    return _is_uint8(array, 2)
 
 
 def _is_uint8(array, dimensions):
