@@ -203,7 +203,7 @@ def auc_judd(saliency_map, fixation_map, jitter=True, seed=0):
         return NAN
     # Bringing the map to 0..1, as the reference does here, moves no value past another.
     thresholds = np.sort(saliency_map[fixated])
-    above = _at_or_above(saliency_map, thresholds)[::-1]
+    above = _at_or_above(saliency_map.ravel(), thresholds)
     i = np.arange(1, n + 1)
     return _area(i / n, (above - i) / (pixels - n))
 
@@ -243,12 +243,12 @@ def auc_borji(saliency_map, fixation_map, splits=None, step=0.1, seed=0):
     n = np.count_nonzero(fixated)
     if n <= 1 or _constant(saliency_map):
         return NAN
-    levels = _levels(saliency_map, step)
-    negatives = np.bincount(levels.ravel(), minlength=_thresholds(step).size + 1)
+    saliency_map = _stretched(saliency_map)
+    negatives = saliency_map.ravel()
     if splits is not None:
-        # To draw pixels and count those of each level is to draw the counts.
-        negatives = _random(seed).multinomial(n, negatives / negatives.sum(), size=splits).sum(axis=0)
-    return _area_of_levels(np.bincount(levels[fixated], minlength=negatives.size), negatives)
+        # The mean area of the splits is the area at their mean rates, which are those of all draws pooled.
+        negatives = negatives[_random(seed).randint(negatives.size, size=splits * n)]
+    return _area_against(saliency_map[fixated], negatives, _thresholds(step))
 
 
 def auc_shuffled(saliency_map, fixation_map, other_fixations, splits=None, step=0.1, seed=0):
@@ -289,13 +289,12 @@ def auc_shuffled(saliency_map, fixation_map, other_fixations, splits=None, step=
     n = np.count_nonzero(fixated)
     if not n or not others.any() or _constant(saliency_map):
         return NAN
-    levels = _levels(saliency_map, step)
-    negatives, positives = levels[others], levels[fixated]
+    saliency_map = _stretched(saliency_map)
+    negatives = saliency_map[others]
     if splits is not None:
         random = _random(seed)
         negatives = np.concatenate([random.permutation(negatives)[:n] for _ in range(splits)])
-    size = _thresholds(step).size + 1
-    return _area_of_levels(np.bincount(positives, minlength=size), np.bincount(negatives, minlength=size))
+    return _area_against(saliency_map[fixated], negatives, _thresholds(step))
 
 
 def emd(saliency_map, ground_truth):
@@ -566,21 +565,20 @@ def _thresholds(step):
     return np.arange(int(1 / step + 1e-9) + 1) * step
 
 
-def _levels(array, step):
-    """For every pixel of a map how many thresholds it reaches once it is brought to 0..1."""
-    return np.searchsorted(_thresholds(step), _stretched(array), side='right')
+def _at_or_above(values, thresholds, weights=None):
+    """How many of `values`, or how much of their weight, reaches each threshold: the highest first.
+
+    `thresholds` ascend. Placing every value among them beats sorting the values, which are many more.
+    """
+    passed = np.searchsorted(thresholds, values, side='right')
+    return np.cumsum(np.bincount(passed, weights, minlength=thresholds.size + 1)[:0:-1])
 
 
-def _area_of_levels(positives, negatives):
-    """Area under the ROC curve from the counts of positives and of negatives at each level."""
-    tp, fp = np.cumsum(positives[:0:-1]), np.cumsum(negatives[:0:-1])
-    return _area(tp / positives.sum(), fp / negatives.sum())
-
-
-def _at_or_above(values, thresholds):
-    """How many of `values` each of the thresholds, in ascending order, is reached by."""
-    ordered = np.sort(values, axis=None)
-    return ordered.size - np.searchsorted(ordered, thresholds, side='left')
+def _area_against(positives, negatives, thresholds, weights=None):
+    """Area under the ROC curve of two sets of values; `weights` are the negatives'."""
+    total = negatives.size if weights is None else weights.sum()
+    tp = _at_or_above(positives, thresholds) / positives.size
+    return _area(tp, _at_or_above(negatives, thresholds, weights) / total)
 
 
 def _area(tp, fp):
@@ -590,15 +588,9 @@ def _area(tp, fp):
 
 
 def _salicon_area(positives, negatives, weights=None):
-    """Area under the ROC curve at 0, 0.01 .. below the largest value, which is itself left out."""
-    thresholds = np.arange(0, max(positives.max(), negatives.max()), 0.01)
-
-    def rate(values, weights=None):
-        reached = np.searchsorted(thresholds, values, side='right')
-        counts = np.bincount(reached, weights, minlength=thresholds.size + 1)
-        return np.cumsum(counts[:0:-1]) / counts.sum()
-
-    return _area(rate(positives), rate(negatives, weights))
+    """The same at 0, 0.01 .. below the largest value, which is itself left out."""
+    largest = max(positives.max(), negatives.max())
+    return _area_against(positives, negatives, np.arange(0, largest, 0.01), weights)
 
 
 def _resize(array, shape, scales):
