@@ -1,0 +1,20 @@
+"""Theano 1.0.5 and Lasagne 0.1, alive on the Pythons and NumPys of today.
+
+`import backend` before either; `models` does so by itself. It ends the process with one sentence and exit
+status 2 where they could not run. The order below is the whole of it, and the only place where it stands.
+"""
+
+from backend import checks, flags, mends
+
+checks.python()  # a version that the mends were made for
+flags.translate()  # the spellings of 2017; float32 and no system BLAS unless the user says otherwise
+checks.compiler()  # without one Theano would run in Python, silently, a hundred times slower
+checks.compile_folder()  # where Theano keeps its C modules
+checks.gpu_library()  # device=cuda needs pygpu
+mends.before_theano()
+theano = mends.import_quietly('theano')
+mends.after_theano()
+checks.gpu_in_use()  # device=cuda means the card or nothing
+lasagne = mends.import_lasagne()
+
+__all__ = ['lasagne', 'theano']

@@ -1,0 +1,100 @@
+"""What Theano would fail on with a traceback, or worse, silently work around: one sentence each."""
+
+import importlib.util
+import os
+import shutil
+import sys
+import sysconfig
+import tempfile
+
+from backend import flags
+
+
+class CannotRun(SystemExit):
+    """Theano cannot run here. A SystemExit with status 2: scripts and interpreters end with the sentence."""
+
+    def __init__(self, sentence):
+        super().__init__(2)
+        self.sentence = sentence
+        print(sentence, file=sys.stderr)
+
+    def __str__(self):
+        return self.sentence
+
+
+def python():
+    """CPython 3.9 to 3.13: what the mends were made for and are tested on."""
+    version = sys.version_info[:2]
+    if not (3, 9) <= version <= (3, 13) or sys.implementation.name != 'cpython':
+        raise CannotRun(
+            f'Theano 1.0.5 runs here on CPython 3.9 to 3.13, and this is {sys.implementation.name} '
+            f'{version[0]}.{version[1]}: make the environment again with `make PYTHON=python3.11`'
+        )
+
+
+def compiler():
+    """A C++ compiler and Python's headers."""
+    name = flags.value('cxx', 'clang++' if sys.platform == 'darwin' else 'g++')
+    if not name or shutil.which(name) is None:
+        raise CannotRun(
+            f'no C++ compiler ({name or "THEANO_FLAGS sets cxx to nothing"}): install g++ '
+            '(Debian: apt-get install g++), or name one by THEANO_FLAGS=cxx=/path/to/g++'
+        )
+    headers = sysconfig.get_path('include')
+    if not os.path.exists(os.path.join(headers, 'Python.h')):
+        version = f'{sys.version_info[0]}.{sys.version_info[1]}'
+        raise CannotRun(
+            f"Python's C headers are not in {headers}: install them "
+            f'(Debian: apt-get install python{version}-dev)'
+        )
+
+
+def compile_folder():
+    """The folder of compiled modules, and those that Theano has made in it, can be written to.
+
+    Tried by writing, since a read-only file system or a full disk does not show in the permissions.
+    """
+    home = os.environ.get('HOME') or os.path.expanduser('~')
+    base = flags.value('base_compiledir', os.path.join(home, '.theano'))
+    base = os.path.expanduser(os.path.expandvars(flags.value('compiledir', base)))
+    try:
+        os.makedirs(base, exist_ok=True)
+        folders = [
+            base,
+            *(f.path for f in os.scandir(base) if f.name.startswith('compiledir_') and f.is_dir()),
+        ]
+        for folder in folders:
+            with tempfile.TemporaryFile(dir=folder) as file:
+                file.write(b'probe')
+    except OSError as error:
+        raise CannotRun(
+            f'Theano cannot keep its compiled modules in {base} ({error.strerror}): make it writable, '
+            'or name another folder by THEANO_FLAGS=base_compiledir=/path/to/folder'
+        ) from None
+
+
+def _gpu_wanted():
+    device = flags.value('device', 'cpu')
+    return device if device.startswith(('cuda', 'opencl')) else None
+
+
+def gpu_library():
+    """pygpu is there where a card is asked for."""
+    if _gpu_wanted() and importlib.util.find_spec('pygpu') is None:
+        raise CannotRun(
+            f'device={_gpu_wanted()} needs libgpuarray and pygpu, which are not installed here: install '
+            'them, or run on the CPU by leaving the device out of THEANO_FLAGS'
+        )
+
+
+def gpu_in_use():
+    """Theano has the card that was asked for; by itself it would go on on the CPU."""
+    if not _gpu_wanted():
+        return
+    import theano.gpuarray
+
+    if not theano.gpuarray.pygpu_activated:
+        raise CannotRun(
+            f'device={_gpu_wanted()} was asked for and no such card can be used: check the driver with '
+            '`nvidia-smi`, or run on the CPU by leaving the device out of THEANO_FLAGS'
+        )

@@ -1,0 +1,71 @@
+"""THEANO_FLAGS: today's defaults, and the spellings of 2017 in today's words."""
+
+import configparser
+import os
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+
+HEADER = Path(__file__).with_name('np2compat.h')
+
+
+def translate():
+    """Appends to THEANO_FLAGS, where a later value replaces an earlier one.
+
+    `device=gpu` becomes `device=cuda`, with a notice; `lib.cnmem=X` becomes `gpuarray.preallocate=X` (the
+    numbers mean the same). Both are read from .theanorc too. `optimizer_including=cudnn` needs nothing:
+    Theano 1.0 takes the name, and uses cuDNN wherever it is.
+    """
+    added = {}
+    device = value('device', '')
+    if re.fullmatch(r'gpu\d*', device):
+        added['device'] = device.replace('gpu', 'cuda')
+        print(f'device={device} is spelt device={added["device"]} since Theano 1.0', file=sys.stderr)
+    if value('lib.cnmem') is not None and value('gpuarray.preallocate') is None:
+        added['gpuarray.preallocate'] = value('lib.cnmem')
+    if value('floatX') is None:
+        added['floatX'] = 'float32'  # Theano's own default is float64; SalGAN's weights are float32
+    if value('blas.ldflags') is None:
+        added['blas.ldflags'] = ''  # none: NumPy's own BLAS, called through Python, is there for certain
+    if np.lib.NumpyVersion(np.__version__) >= '2.0.0' and str(HEADER) not in value('gcc.cxxflags', ''):
+        added['gcc.cxxflags'] = f'{value("gcc.cxxflags", "")} -include "{HEADER}"'.strip()
+    written = [f'{name}={_quote(setting)}' for name, setting in added.items()]
+    os.environ['THEANO_FLAGS'] = ','.join(filter(None, [os.environ.get('THEANO_FLAGS', ''), *written]))
+
+
+def value(name, default=None):
+    """What the user set `name` to: THEANO_FLAGS, then .theanorc, as Theano looks for it; else `default`."""
+    settings = _from_files()
+    splitter = shlex.shlex(os.environ.get('THEANO_FLAGS', ''), posix=True)
+    splitter.whitespace, splitter.whitespace_split, splitter.commenters = ',', True, ''
+    for pair in splitter:
+        key, equals, setting = pair.strip().partition('=')
+        if equals:
+            settings[key] = setting
+    return settings.get(name, default)
+
+
+def _from_files():
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    names = os.environ.get('THEANORC', '~/.theanorc').split(os.pathsep)
+    try:
+        parser.read([os.path.expanduser(name) for name in names])
+    except (configparser.Error, UnicodeDecodeError):
+        return {}  # Theano says what is wrong with it
+    return {
+        key if section == 'global' else f'{section}.{key}': setting
+        for section in parser.sections()
+        for key, setting in _items(parser, section)
+    }
+
+
+def _items(parser, section):
+    # configparser lower-cases keys; Theano's one mixed-case name is floatX
+    return [('floatX' if key == 'floatx' else key, setting) for key, setting in parser.items(section)]
+
+
+def _quote(setting):
+    return shlex.quote(setting) if re.search(r'[\s,"]', setting) else setting

@@ -1,0 +1,188 @@
+"""What Theano 1.0.5 and Lasagne 0.1 look for that today's Python and NumPy no longer have.
+
+Each function says what it mends. `backend/__init__.py` calls them in their order.
+"""
+
+import hashlib
+import importlib
+import importlib.metadata
+import logging
+import shutil
+import sys
+import sysconfig
+import types
+import warnings
+
+import numpy as np
+
+NUMPY_2 = np.lib.NumpyVersion(np.__version__) >= '2.0.0'
+
+
+def before_theano():
+    """Everything that must be there before the first `import theano`."""
+    _numpy_names()
+    _numpy_distutils()
+    if sys.version_info >= (3, 12):
+        _distutils()
+
+
+def after_theano():
+    """What can only be mended in Theano itself, and what Lasagne 0.1 asks of it."""
+    _stable_cache()
+    if NUMPY_2:
+        _autocast()
+    _downsample()
+
+
+def import_lasagne():
+    """Lasagne 0.1 asks pkg_resources, gone from setuptools, for its own version; it gets that and no more."""
+
+    class Distribution:
+        def __init__(self, name):
+            self.version = importlib.metadata.version(name)
+
+    real = sys.modules.get('pkg_resources')
+    _module('pkg_resources', get_distribution=Distribution)
+    try:
+        return import_quietly('lasagne')
+    finally:
+        del sys.modules['pkg_resources']
+        if real:
+            sys.modules['pkg_resources'] = real
+
+
+def import_quietly(name):
+    """Imports `name` without the warnings on its own old code."""
+    # what these two log is a choice (no system BLAS) or said in a sentence by checks.gpu_in_use
+    loggers = [logging.getLogger('theano.tensor.blas'), logging.getLogger('theano.gpuarray')]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            return importlib.import_module(name)
+    finally:
+        for logger in loggers:
+            logger.setLevel(logging.NOTSET)
+
+
+def _numpy_names():
+    """NumPy 1.24 removed its aliases of Python's types; NumPy 2 a few names more."""
+    names = {'bool': bool, 'int': int, 'float': float, 'complex': complex, 'object': object, 'str': str}
+    if NUMPY_2:
+        names.update(
+            product=np.prod,
+            float_=np.float64,
+            Inf=np.inf,
+            NaN=np.nan,
+            MAXDIMS=64,
+            ComplexWarning=np.exceptions.ComplexWarning,
+            sctype2char=lambda dtype: np.dtype(dtype).char,
+            cast=_Cast(),
+        )
+    for name, value in names.items():
+        if name not in np.__dict__:
+            setattr(np, name, value)
+
+
+class _Cast(dict):
+    """numpy.cast of NumPy 1: `cast[dtype](x)`."""
+
+    def __missing__(self, dtype):
+        return lambda x: np.asarray(x).astype(dtype)
+
+
+def _numpy_distutils():
+    """numpy.distutils is gone from Python 3.12 on, and warns and searches for a BLAS before that.
+
+    Theano needs the include folder of it, nothing else.
+    """
+
+    class SystemInfo:
+        verbosity = 0
+
+    package = _module('numpy.distutils', __path__=[])
+    package.__config__ = _module('numpy.distutils.__config__', blas_opt_info={})
+    _module('numpy.distutils.misc_util', get_numpy_include_dirs=lambda: [np.get_include()])
+    _module('numpy.distutils.system_info', get_info=lambda name: {}, system_info=SystemInfo)
+
+
+def _distutils():
+    """distutils is gone from Python 3.12 on: sysconfig and shutil have what Theano asks of it."""
+    _module('distutils', __path__=[])
+    _module(
+        'distutils.sysconfig',
+        get_config_var=sysconfig.get_config_var,
+        get_config_h_filename=sysconfig.get_config_h_filename,
+        get_python_version=sysconfig.get_python_version,
+        get_python_inc=lambda plat_specific=False, prefix=None: sysconfig.get_path(
+            'platinclude' if plat_specific else 'include'
+        ),
+        get_python_lib=lambda plat_specific=False, standard_lib=False, prefix=None: sysconfig.get_path(
+            'platstdlib' if standard_lib else 'platlib'
+        ),
+    )
+    _module('distutils.spawn', find_executable=lambda name, path=None: shutil.which(name, path=path))
+
+
+def _stable_cache():
+    """Without these two Theano compiles three modules anew in every process, and keeps each copy.
+
+    An Op from a C file has Python's hash of a str for a version, random since Python 3.3; and an Op without
+    properties (`__props__ = ()`) counts as having no version.
+    """
+    from theano.gof.op import COp, Op
+
+    def c_code_cache_version(self):
+        code = '\0'.join(self.func_codes).encode()
+        version = [int(hashlib.sha256(code).hexdigest()[:12], 16)]
+        if self.params_type is not None:
+            version.append(self.params_type.c_code_cache_version())
+        return tuple(version)
+
+    COp.c_code_cache_version = c_code_cache_version
+    ops = [Op]
+    while ops:
+        op = ops.pop()
+        ops.extend(op.__subclasses__())
+        if op.__dict__.get('__props__') == ():
+            op.__props__ = ('__class__',)
+
+
+def _autocast():
+    """NumPy 2 calls float32(0.001) and 0.001 equal, so that Theano would put float32 into float64 graphs."""
+    from theano import _asarray, config
+    from theano.scalar.basic import NumpyAutocaster
+
+    original = NumpyAutocaster.__call__
+
+    def autocast(self, x):
+        if type(x) is not float or config.floatX == 'float32':
+            return original(self, x)
+        for dtype in self.dtypes:
+            array = _asarray(x, dtype=dtype)
+            if dtype != 'float16' and float(array) == x:
+                break
+        return array
+
+    NumpyAutocaster.__call__ = autocast
+
+
+def _downsample():
+    """Lasagne 0.1 imports theano.tensor.signal.downsample, since renamed to pool."""
+    from theano.tensor.signal import pool
+
+    def max_pool_2d(input, ds, ignore_border=None, st=None, padding=(0, 0), mode='max'):
+        return pool.pool_2d(input, ws=ds, ignore_border=ignore_border, stride=st, pad=padding, mode=mode)
+
+    _module('theano.tensor.signal.downsample', max_pool_2d=max_pool_2d)
+
+
+def _module(name, **attributes):
+    module = types.ModuleType(name)
+    module.__dict__.update(attributes)
+    sys.modules[name] = module
+    parent, _, child = name.rpartition('.')
+    if parent:
+        setattr(sys.modules[parent], child, module)
+    return module

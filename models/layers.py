@@ -1,0 +1,122 @@
+"""The layers of Lasagne 0.2.dev1 that SalGAN is made of and that Lasagne 0.1 lacks or has differently."""
+
+import numpy as np
+import theano
+import theano.tensor as T
+from lasagne.init import Constant, GlorotUniform
+from lasagne.layers import Layer
+from lasagne.nonlinearities import rectify
+from theano.tensor.signal.pool import pool_2d
+
+# mean of ImageNet's training images, as VGG-16's authors subtracted it: blue, green, red
+MEAN_BGR = (103.939, 116.779, 123.68)
+
+
+class RGBtoBGRLayer(Layer):
+    """RGB images in 0..255 -> BGR minus VGG-16's mean colour."""
+
+    def get_output_for(self, input, **kwargs):
+        mean = np.array(MEAN_BGR, theano.config.floatX).reshape(1, 3, 1, 1)
+        return input[:, ::-1] - mean
+
+
+class Conv2DLayer(Layer):
+    """Convolution with stride 1 and zero padding on every side, then bias and nonlinearity.
+
+    Lasagne 0.1's layer of this name has no `flip_filters`, and pads outside the convolution.
+
+    Parameters
+    ----------
+    incoming : layer with output (batch, channels, rows, columns)
+    num_filters, filter_size, pad : int
+    flip_filters : bool
+        True convolves; False cross-correlates, as Caffe does and weights that come from it need.
+    nonlinearity : function of the activation
+    W, b : initialisers, arrays or shared variables
+        Of shapes (num_filters, channels, filter_size, filter_size) and (num_filters,).
+    """
+
+    def __init__(
+        self,
+        incoming,
+        num_filters,
+        filter_size=3,
+        pad=1,
+        flip_filters=True,
+        nonlinearity=rectify,
+        W=None,
+        b=None,
+        **kwargs,
+    ):
+        super().__init__(incoming, **kwargs)
+        self.num_filters, self.filter_size, self.pad = num_filters, filter_size, pad
+        self.flip_filters, self.nonlinearity = flip_filters, nonlinearity
+        shape = (num_filters, self.input_shape[1], filter_size, filter_size)
+        self.W = self.add_param(GlorotUniform() if W is None else W, shape, name='W')
+        self.b = self.add_param(
+            Constant(0) if b is None else b, (num_filters,), name='b', regularizable=False
+        )
+
+    def get_output_shape_for(self, input_shape):
+        batch, _, rows, columns = input_shape
+        grown = 2 * self.pad - self.filter_size + 1
+        return batch, self.num_filters, _plus(rows, grown), _plus(columns, grown)
+
+    def get_output_for(self, input, **kwargs):
+        activation = T.nnet.conv2d(input, self.filters(), border_mode=self.pad, filter_flip=self.flip_filters)
+        return self.nonlinearity(activation + self.b.dimshuffle('x', 0, 'x', 'x'))
+
+    def filters(self):
+        """The filters that the input is convolved with."""
+        return self.W
+
+
+class WeightNormConv2DLayer(Conv2DLayer):
+    """A convolution whose filters are `W * g / sqrt(1e-6 + sum(W^2))`, the sum over each filter.
+
+    References
+    ----------
+    Salimans & Kingma 2016, as in their Lasagne code with `train_g=False`: g starts at 1 and is not trained.
+    """
+
+    def __init__(self, incoming, num_filters, **kwargs):
+        super().__init__(incoming, num_filters, **kwargs)
+        self.g = self.add_param(Constant(1), (num_filters,), name='g', regularizable=False, trainable=False)
+
+    def filters(self):
+        norm = T.sqrt(1e-6 + T.sum(T.square(self.W), axis=(1, 2, 3)))
+        return self.W * (self.g / norm).dimshuffle(0, 'x', 'x', 'x')
+
+
+class MaxPool2DLayer(Layer):
+    """Maximum over blocks of `pool_size` x `pool_size`; rows and columns left over are dropped."""
+
+    def __init__(self, incoming, pool_size, **kwargs):
+        super().__init__(incoming, **kwargs)
+        self.pool_size = pool_size
+
+    def get_output_shape_for(self, input_shape):
+        return input_shape[:2] + tuple(None if n is None else n // self.pool_size for n in input_shape[2:])
+
+    def get_output_for(self, input, **kwargs):
+        return pool_2d(input, ws=(self.pool_size, self.pool_size), ignore_border=True, mode='max')
+
+
+class Upscale2DLayer(Layer):
+    """Nearest-neighbour upscaling: each pixel becomes a block of `scale_factor` x `scale_factor`."""
+
+    def __init__(self, incoming, scale_factor, **kwargs):
+        super().__init__(incoming, **kwargs)
+        self.scale_factor = scale_factor
+
+    def get_output_shape_for(self, input_shape):
+        return input_shape[:2] + tuple(None if n is None else n * self.scale_factor for n in input_shape[2:])
+
+    def get_output_for(self, input, **kwargs):
+        for axis in (2, 3):
+            input = T.extra_ops.repeat(input, self.scale_factor, axis)
+        return input
+
+
+def _plus(size, difference):
+    return None if size is None else size + difference
