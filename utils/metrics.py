@@ -327,8 +327,7 @@ def emd(saliency_map, ground_truth):
     """
     s, g = _two_maps(saliency_map, ground_truth)
     small = tuple(-(-length // 32) for length in g.shape)
-    g = _resize(g, small, (1 / 32, 1 / 32))
-    s = _resize(s, small, tuple(new / old for new, old in zip(small, s.shape)))
+    s, g = _bicubic(s, small), _bicubic(g, small, scale=1 / 32)
     if not g.sum() > 0 or not s.sum() > 0:
         return NAN
     surplus = (s / s.sum() - g / g.sum()).ravel()
@@ -485,6 +484,47 @@ def salicon_cc(saliency_map, fixations):
     return cc(saliency_map, gaussian_filter(fixated, 19))
 
 
+# --- maps of another size than the image, as the protocols bring them to it ---
+
+
+def resize_mit(saliency_map, shape):
+    """Resizes a map as the MIT benchmark does: MATLAB's imresize, bicubic, antialiased where it shrinks.
+
+    Parameters
+    ----------
+    saliency_map : float or uint8 array, shape (rows, columns)
+    shape : (rows, columns)
+
+    Returns
+    -------
+    float64 array of that shape; the same values where the shapes are equal. What bicubic interpolation
+    throws beyond 0..1 is cut off, as it is in the reference's maps of eight bits, but for what was beyond
+    that before.
+
+    Raises
+    ------
+    ValueError
+        If the map holds a NaN.
+    """
+    saliency_map = _map(saliency_map)
+    if saliency_map.shape == tuple(shape):
+        return saliency_map
+    return np.clip(_bicubic(saliency_map, shape), min(0, saliency_map.min()), max(1, saliency_map.max()))
+
+
+def resize_salicon(saliency_map, shape):
+    """Resizes a map as the SALICON challenge does: `scipy.ndimage.zoom`, order 3.
+
+    Parameters, returns and raises as in `resize_mit`, but that nothing is cut off.
+    """
+    saliency_map = _map(saliency_map)
+    if saliency_map.shape == tuple(shape):
+        return saliency_map
+    from scipy.ndimage import zoom
+
+    return zoom(saliency_map, [new / old for new, old in zip(shape, saliency_map.shape)], order=3)
+
+
 # --- the inputs, checked ---
 
 
@@ -593,20 +633,21 @@ def _salicon_area(positives, negatives, weights=None):
     return _area_against(positives, negatives, np.arange(0, largest, 0.01), weights)
 
 
-def _resize(array, shape, scales):
-    """Resizes as MATLAB's `imresize` with 'bicubic' and antialiasing does."""
-    rows, columns = (_bicubic(*sizes) for sizes in zip(array.shape, shape, scales))
+def _bicubic(array, shape, scale=None):
+    """Resizes as MATLAB's `imresize` with 'bicubic' and antialiasing does; `scale` where that was given."""
+    rows, columns = (_line(*lengths, scale) for lengths in zip(array.shape, shape))
     return rows @ array @ columns.T
 
 
 @functools.lru_cache(maxsize=64)
-def _bicubic(length, new_length, scale):
-    """The matrix (new_length, length) that resizes a line: bicubic, widened by 1 / scale, mirrored ends."""
-    scale = min(scale, 1)  # antialiasing is for shrinking only
+def _line(length, new_length, scale):
+    """The matrix (new_length, length) that resizes a line."""
+    scale = scale or new_length / length
     centres = (np.arange(new_length) + 0.5) / scale - 0.5
-    width = 4 / scale
+    narrow = min(scale, 1)  # antialiasing: a line that shrinks is seen by a wider kernel
+    width = 4 / narrow
     taken = np.floor(centres - width / 2).astype(int)[:, None] + np.arange(int(np.ceil(width)) + 2)
-    x = np.abs((centres[:, None] - taken) * scale)
+    x = np.abs((centres[:, None] - taken) * narrow)
     inner = 1.5 * x**3 - 2.5 * x**2 + 1
     outer = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
     weights = np.where(x <= 1, inner, np.where(x <= 2, outer, 0))
