@@ -129,8 +129,8 @@ def kl_divergence(saliency_map, ground_truth):
     KLdiv.m of the MIT saliency benchmark.
     """
     s, g = _two_maps(saliency_map, ground_truth)
-    s, g = _over_sum(s), _over_sum(g)
-    return float((g * np.log(EPS + g / (s + EPS))).sum())
+    s, g = s[g > 0] / (s.sum() or 1), g[g > 0] / (g.sum() or 1)  # where g is 0, so is the summand
+    return float(g @ np.log(EPS + g / (s + EPS)))
 
 
 def information_gain(saliency_map, fixation_map, baseline_map):
@@ -584,20 +584,15 @@ def _constant(array):
 def _stretched(array):
     """To 0..1 by minimum and maximum; a constant becomes 0."""
     array = array - array.min()
-    largest = array.max()
-    return array / largest if largest > 0 else array
+    array /= array.max() or 1
+    return array
 
 
 def _density(array):
     """To 0..1 by minimum and maximum, then divided by the sum; NaN where constant."""
     array = _stretched(array)
-    total = array.sum()
-    return array / total if total > 0 else np.full(array.shape, NAN)
-
-
-def _over_sum(array):
-    total = array.sum()
-    return array / total if array.any() else array
+    array /= array.sum() or NAN
+    return array
 
 
 def _thresholds(step):
