@@ -1,0 +1,116 @@
+"""Folders of saliency maps: found, matched with the images that they are of, and read."""
+
+import os
+
+import numpy as np
+
+from utils import matlab
+from utils.command_line import CouldNotStart
+from utils.files import Unreadable
+from utils.images import read_grey
+
+# Where a map is there in several formats, the first of these is taken: the most exact first.
+EXTENSIONS = (
+    '.npy', '.mat', '.png', '.tif', '.tiff', '.bmp', '.pgm', '.ppm', '.webp', '.jp2', '.jpg', '.jpeg'
+)  # fmt: skip
+
+
+def find_maps(folder):
+    """Finds the maps in `folder` and its subfolders: relative path without extension -> path.
+
+    Raises
+    ------
+    CouldNotStart
+        If there is no such folder, or no map in it.
+    """
+    if not os.path.isdir(folder):
+        raise CouldNotStart(f'{folder}: there is no such folder')
+    found = {}
+    for parent, folders, names in os.walk(folder, onerror=_refuse):
+        folders[:] = sorted(name for name in folders if not name.startswith('.'))
+        for name in sorted(names):
+            stem, extension = os.path.splitext(name)
+            if name.startswith('.') or extension.lower() not in EXTENSIONS:
+                continue
+            stem = os.path.normpath(os.path.join(os.path.relpath(parent, folder), stem))
+            found.setdefault(stem, []).append(
+                (EXTENSIONS.index(extension.lower()), os.path.join(parent, name))
+            )
+    if not found:
+        raise CouldNotStart(f'{folder}: no maps in it ({", ".join(EXTENSIONS)})')
+    return {stem: min(paths)[1] for stem, paths in found.items()}
+
+
+def _refuse(error):
+    raise CouldNotStart(f'cannot read the folder {error.filename}: {error.strerror}')
+
+
+def match(stems, files):
+    """Which file belongs to which image.
+
+    That of the same relative path; where there is none, the one file of the same name, if no other image has
+    that name: some hand out images by split and maps in one folder.
+
+    Parameters
+    ----------
+    stems : collection of str
+        Of the images.
+    files : dict of str -> path
+        See `find_maps`.
+
+    Returns
+    -------
+    dict of stem -> path, list of the stems without a file, list of the files without an image; sorted
+    """
+    matched = {stem: files[stem] for stem in stems if stem in files}
+    left = _by_name(stem for stem in files if stem not in matched)
+    for name, wanting in _by_name(stem for stem in stems if stem not in matched).items():
+        if len(wanting) == 1 and len(left.get(name, ())) == 1:
+            matched[wanting[0]] = files[left.pop(name)[0]]
+    extra = sorted(files[stem] for stems in left.values() for stem in stems)
+    return matched, sorted(set(stems) - matched.keys()), extra
+
+
+def _by_name(stems):
+    found = {}
+    for stem in stems:
+        found.setdefault(os.path.basename(stem), []).append(stem)
+    return found
+
+
+def read_map(path):
+    """Reads a map: an image as uint8, a `.npy` or the variable `I` of a `.mat` as it is.
+
+    Returns
+    -------
+    uint8 or float array, shape (rows, columns)
+
+    Raises
+    ------
+    Unreadable
+        One sentence that names the file, if it is missing or broken, no map, or holds a NaN.
+    """
+    extension = os.path.splitext(path)[1].lower()
+    if extension not in ('.npy', '.mat'):
+        return read_grey(path)
+    array = _read_npy(path) if extension == '.npy' else matlab.read(path).get('I')
+    if (
+        not isinstance(array, np.ndarray)
+        or array.ndim != 2
+        or not array.size
+        or array.dtype.kind not in 'fui'
+    ):
+        raise Unreadable(f'{path}: not a map: an array (rows, columns) of numbers, in a .mat by the name I')
+    if not np.isfinite(array).all():
+        raise Unreadable(f'{path}: the map holds a NaN or an infinite value')
+    return array
+
+
+def _read_npy(path):
+    try:
+        # mapped first: a header that claims more than the file has is found before memory is taken
+        return np.array(np.load(path, mmap_mode='r', allow_pickle=False))
+    except OSError as error:
+        raise Unreadable(f'{path}: {error.strerror or "not a .npy file"}') from None
+    except (ValueError, EOFError, SyntaxError, TypeError, OverflowError):
+        raise Unreadable(f'{path}: not a whole .npy file of numbers') from None
