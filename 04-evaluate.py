@@ -26,15 +26,15 @@ def whole(text):
 
 def parser():
     parser = argument_parser(
-        __doc__, 'Exit status 1: images were skipped, or a check of --self-check failed.'
+        __doc__, 'Exit status 1: images were skipped, or --self-check found something wrong.'
     )
     option = parser.add_argument
     option('--maps', metavar='DIR', help='folder of saliency maps, of any size (default: none)')
     option(
         '--fixations',
         metavar='PATH',
-        help='a folder or JSON file in a layout of SALICON, a folder of fixation maps (images, non-zero where '
-        'fixated), or a pickle of 01 (default: none)',
+        help='a folder or JSON file in a layout of SALICON, a folder of fixation maps (images, non-zero '
+        'where fixated), or a pickle of 01 (default: none)',
     )
     option(
         '--fixation-type',
@@ -50,7 +50,7 @@ def parser():
     option(
         '--ground-truth',
         metavar='DIR',
-        help='folder of blurred maps (default: made of the fixations, sigma 19 at 640 x 480 and in proportion)',
+        help='folder of blurred maps (default: made of the fixations, sigma 19 at 640 x 480, in proportion)',
     )
     option('--protocol', choices=['mit', 'salicon'], default='mit', help='definitions of the metrics')
     option('--metrics', metavar='A,B', help='which of them (default: all of the protocol)')
@@ -100,9 +100,7 @@ def parser():
         metavar='DIR',
         help="scores every snapshot of a run and draws the paper's Figure 3; needs --images (default: none)",
     )
-    option(
-        '--images', metavar='PATH', help='images of --snapshots: a folder or a pickle of 01 (default: none)'
-    )
+    option('--images', metavar='PATH', help='of --snapshots: a folder or a pickle of 01 (default: none)')
     option('--figure', metavar='STEM', default='figure3', help='where to draw it: STEM.png and STEM.pdf')
     option('--workers', type=positive, metavar='N', help='threads (default: one a processor)')
     return parser
@@ -135,6 +133,10 @@ def main():
     if options.ground_truth:
         truth.blur_from(options.ground_truth, options.allow_missing)
     skipped = [*truth.problems, *truth.unread.values()]
+    if truth.outside:
+        say(
+            f'{truth.outside} of {truth.read} points lie outside their image and were dropped; see --self-check'
+        )
     if options.self_check:
         return self_check(options, truth, settings, workers) or report_skipped(skipped)
 
@@ -173,9 +175,7 @@ def check(options):
     if options.snapshots and not options.images:
         raise CouldNotStart('--snapshots needs the images to predict: --images PATH')
     if options.self_check and (options.output or options.compare or options.snapshots):
-        raise CouldNotStart(
-            '--self-check prints what it found; leave --output, --compare and --snapshots out'
-        )
+        raise CouldNotStart('--self-check prints what it found; leave --output, --compare, --snapshots out')
     if options.protocol == 'salicon' and options.ground_truth and not options.self_check:
         raise CouldNotStart('the protocol salicon makes its own blurred maps; leave --ground-truth out')
 

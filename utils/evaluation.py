@@ -39,16 +39,12 @@ def chosen(text, protocol):
     if text is None:
         return METRICS[protocol]
     by_name = {name.lower(): name for name in METRICS[protocol]}
-    names = [name.strip() for name in text.split(',') if name.strip()]
+    names = [name.strip() for name in text.split(',')]
     for name in names:
         if name.lower() not in by_name:
             raise CouldNotStart(
-                f'{name}: no metric of the protocol {protocol}; it has {", ".join(METRICS[protocol])}'
+                f'{name!r}: no metric of the protocol {protocol}; it has {", ".join(METRICS[protocol])}'
             )
-    if not names:
-        raise CouldNotStart(
-            f'--metrics names none; the protocol {protocol} has {", ".join(METRICS[protocol])}'
-        )
     wanted = {by_name[name.lower()] for name in names}
     return tuple(name for name in METRICS[protocol] if name in wanted)
 
@@ -212,7 +208,6 @@ def described(settings, truth, scored, resized):
             }
         )
     else:
-        shown.update(
-            {'AUC negatives': '100000 random pixels', 'sAUC negatives': 'all other images, by counts'}
-        )
+        shown['AUC negatives'] = '100000 random pixels'
+        shown['sAUC negatives'] = 'fixations in all other images, by counts'
     return {name: value for name, value in shown.items() if value is not None}

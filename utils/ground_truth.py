@@ -39,8 +39,8 @@ class GroundTruth:
         Stem -> one sentence, of each image whose fixations or blurred map could not be read.
     problems : list of str
         What else was wrong with the files: one sentence each.
-    outside, points : int
-        How many points lay outside their image and were dropped, of how many.
+    outside, read : int
+        How many points lay outside their image and were dropped, of how many before any filter.
     totals : dict of str -> Counter
         Split -> how many 'images', 'mouse samples' and 'fixations' its files hold before any filter.
     """
@@ -48,14 +48,13 @@ class GroundTruth:
     def __init__(self, layout, fixation_type=None, fixation_filter='none'):
         self.layout, self.fixation_type, self.fixation_filter = layout, fixation_type, fixation_filter
         self.images, self.unread, self.problems, self.blurred_from = {}, {}, [], None
-        self.outside, self.points, self.totals = 0, 0, {}
+        self.outside, self.read, self.totals = 0, 0, {}
         self._maps, self._counts, self._lock = {}, {}, threading.Lock()
 
     def add(self, stem, points, size):
         """Adds an image, its points packed."""
         kind = np.uint16 if max(size) <= 2**16 else np.int32
         self.images[stem] = Image(np.asarray(points).astype(kind).reshape(-1, 2), tuple(size))
-        self.points += len(points)
 
     def blur_from(self, folder, allow_missing=False):
         """Takes the blurred maps from `folder`; images without one are dropped, and named, if allowed."""
@@ -172,11 +171,12 @@ def _from_data_set(path, fixation_type, fixation_filter, workers):
             continue
         truth.add(record.stem, fixations.points, fixations.size)
         truth.outside += fixations.outside
+        before = fixations.recorded if fixation_type == 'fixations' else None
+        truth.read += before or fixations.samples or len(fixations.points) + fixations.outside
         for split in record.splits:
             totals = truth.totals.setdefault(split, Counter())
             totals.update({'images': 1, 'mouse samples': fixations.samples or 0})
             totals['fixations'] += fixations.recorded or 0
-    truth.points += truth.outside
     return truth
 
 
@@ -219,6 +219,7 @@ def _from_pickle(path, fixation_type, fixation_filter):
                 truth.unread[stem] = f'{path}: fixations of sample {number}, {stem}, lie outside the image'
             else:
                 truth.add(stem, points, sample.size)
+                truth.read += len(points)
     except Unreadable as error:
         raise CouldNotStart(str(error)) from None
     return truth

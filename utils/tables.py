@@ -96,9 +96,8 @@ def as_markdown(report):
     lines = []
     for section in _sections(report):
         lines += [f'**{section.title}**', ''] if section.title else []
-        lines += [*_aligned(section.columns, section.rows), '', *(f'{note}  ' for note in section.notes)] + (
-            [''] if section.notes else []
-        )
+        lines += [*_aligned(section.columns, section.rows), '']
+        lines += [*(f'{note}  ' for note in section.notes), ''] if section.notes else []
     lines += [f'- {name}: {value}' for name, value in report.settings.items()]
     return '\n'.join(lines) + '\n'
 
@@ -111,13 +110,9 @@ def as_lines(metrics, rows):
 
 def _aligned(columns, rows):
     widths = [max(3, *map(len, column)) for column in zip(columns, *rows)]
-    rule = ['-' * widths[0], *('-' * (width - 1) + ':' for width in widths[1:])]
-    return [
-        '| '
-        + ' | '.join([f'{row[0]:{widths[0]}}', *(f'{c:>{w}}' for c, w in zip(row[1:], widths[1:]))])
-        + ' |'
-        for row in (columns, rule, *rows)
-    ]
+    lines = [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in (columns, *rows)]
+    lines.insert(1, ['-' * widths[0], *('-' * (width - 1) + ':' for width in widths[1:])])
+    return [f'| {" | ".join(line)} |' for line in lines]
 
 
 def as_latex(report):
@@ -173,7 +168,7 @@ def _compared(report, name):
         for metric, value in zip(table.metrics, values):
             disputed = DISPUTED.get((name, model, metric))
             cells.append(f'{value:.{_digits(name)}f}' + (' †' if disputed else ''))
-            notes += [f'† published, disputed: {metric} of {model} {disputed}'] if disputed else []
+            notes += [f'† published, disputed: {metric} of {model}: {disputed}'] if disputed else []
         rows.append(cells)
     for row, summary in report.summaries.items():
         label = f'ours, {report.settings["images"]} images' if report.scores else f'ours, epoch {row}'
