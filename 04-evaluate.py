@@ -134,9 +134,7 @@ def main():
         truth.blur_from(options.ground_truth, options.allow_missing)
     skipped = [*truth.problems, *truth.unread.values()]
     if truth.outside:
-        say(
-            f'{truth.outside} of {truth.read} points lie outside their image and were dropped; see --self-check'
-        )
+        say(f'{truth.outside} of {truth.read} points lie outside their image; --self-check says more')
     if options.self_check:
         return self_check(options, truth, settings, workers) or report_skipped(skipped)
 

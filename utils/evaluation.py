@@ -193,21 +193,20 @@ def described(settings, truth, scored, resized):
     }
     if mit:
         there = len(truth.images) - 1
-        sampled = f'sampled, {settings.splits} splits'
         shown.update(
             {
                 'ground truth': truth.blurred_from
-                or 'fixations blurred, sigma 19 where the longer side is 640, in proportion',
-                'AUC-Borji and sAUC': 'exact expectation' if settings.splits is None else sampled,
-                'threshold step': 0.1,
-                'AUC-Judd jitter': 1e-7,
-                'sAUC negatives': f'union of {min(settings.others, there) or there} other images',
-                'IG baseline': settings.baseline[0]
+                or 'fixations blurred, sigma 19 at 640 x 480, in proportion',
+                'baseline': settings.baseline[0]
                 if settings.baseline
-                else f'centred Gaussian, sigma {GAUSSIAN} of each side',
+                else f'gaussian, centred, sigma {GAUSSIAN} of each side',
+                'others': min(settings.others, there) or there,
+                'splits': settings.splits or 'none: exact expectation',
+                'step': 0.1,
+                'jitter': 1e-7,
             }
         )
     else:
-        shown['AUC negatives'] = '100000 random pixels'
-        shown['sAUC negatives'] = 'fixations in all other images, by counts'
+        shown['samples'] = 100_000
+        shown['others'] = len(truth.images) - 1
     return {name: value for name, value in shown.items() if value is not None}

@@ -161,12 +161,11 @@ def _sizes(truth, found):
         pairs = sorted({(image['sizes'][kind], image['size']) for image in found if kind in image['sizes']})
         unlike = [pair for pair in pairs if abs(math.log(_aspect(pair[0]) / _aspect(pair[1]))) > 0.02]
         sentence = f'the {kind} and the images have the same shape'
-        if odd:
-            sentence = (
-                f'the {kind} has {_shape(odd[0][0])}, the image {_shape(odd[0][1])}: transposed or cut?'
-            )
+        if unlike:
+            shape, wanted = map(_shape, unlike[0])
+            sentence = f'the {kind} has {shape}, the image {wanted}: transposed or cut?'
         if pairs:
-            yield WRONG if odd else OK, sentence
+            yield WRONG if unlike else OK, sentence
 
 
 def _aspect(size):
@@ -256,11 +255,9 @@ def _orientation(found, truth, files):
     gains = {}
     for way in ways:
         gains[way] = _difference(found, lambda image, way=way: image['nss'][way] - image['nss'][''])
-    way = max(ways, key=lambda way: gains[way][0])
+    way = max(ways, key=lambda way: np.nan_to_num(gains[way][0], nan=-np.inf))
     gain, error = gains[way]
-    sentence = (
-        f'NSS of {witness}: {as_they_are:.3f} at the fixations as they are, {as_they_are + gain:.3f} {way}'
-    )
+    sentence = f'NSS of {witness}: {as_they_are:.3f} as the fixations are, {as_they_are + gain:.3f} {way}'
     if gain > max(2 * error, 0.01):
         yield WRONG, sentence
     elif gain < -2 * error:

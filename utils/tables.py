@@ -119,13 +119,15 @@ def as_latex(report):
     """The same as `tabular`s, without packages; the settings as comments."""
     lines = [f'% {name}: {value}' for name, value in report.settings.items()]
     for section in _sections(report):
-        lines += ['', f'% {section.title}' if section.title else '%']
+        lines += ['', f'% {section.title}'] if section.title else ['']
         lines += [f'\\begin{{tabular}}{{l{"r" * (len(section.columns) - 1)}}}', '\\hline']
         for number, row in enumerate((section.columns, *section.rows)):
             lines.append(' & '.join(map(_escaped, row)) + ' \\\\')
             if number in (0, len(section.rows)):
                 lines.append('\\hline')
-        lines += ['\\end{tabular}', *(f'\\\\ {_escaped(note)}' for note in section.notes)]
+        lines.append('\\end{tabular}')
+        for note in section.notes:
+            lines += ['', f'{{\\footnotesize {_escaped(note)}}}']
     return '\n'.join(lines) + '\n'
 
 
