@@ -20,60 +20,14 @@ _MOST_READS = 2**25  # instructions and their arguments; a sample takes some 200
 _DEEPEST = 100
 
 # What Python 2 (protocols 0 to 2) and Python 3 (up to 4) write for containers, numbers, text and instances.
-_INSTRUCTIONS = [
-    'MARK',
-    'STOP',
-    'PROTO',
-    'FRAME',
-    'PUT',
-    'BINPUT',
-    'LONG_BINPUT',
-    'MEMOIZE',
-    'GET',
-    'BINGET',
-    'LONG_BINGET',
-    'NONE',
-    'NEWTRUE',
-    'NEWFALSE',
-    'INT',
-    'BININT',
-    'BININT1',
-    'BININT2',
-    'LONG',
-    'LONG1',
-    'FLOAT',
-    'BINFLOAT',
-    'STRING',
-    'BINSTRING',
-    'SHORT_BINSTRING',
-    'UNICODE',
-    'BINUNICODE',
-    'SHORT_BINUNICODE',
-    'BINUNICODE8',
-    'BINBYTES',
-    'SHORT_BINBYTES',
-    'BINBYTES8',
-    'EMPTY_TUPLE',
-    'TUPLE',
-    'TUPLE1',
-    'TUPLE2',
-    'TUPLE3',
-    'EMPTY_LIST',
-    'LIST',
-    'APPEND',
-    'APPENDS',
-    'EMPTY_DICT',
-    'DICT',
-    'SETITEM',
-    'SETITEMS',
-    'GLOBAL',
-    'STACK_GLOBAL',
-    'INST',
-    'OBJ',
-    'NEWOBJ',
-    'REDUCE',
-    'BUILD',
-]
+_INSTRUCTIONS = """
+    MARK STOP PROTO FRAME PUT BINPUT LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET
+    NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 FLOAT BINFLOAT
+    STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8
+    BINBYTES SHORT_BINBYTES BINBYTES8 EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3
+    EMPTY_LIST LIST APPEND APPENDS EMPTY_DICT DICT SETITEM SETITEMS
+    GLOBAL STACK_GLOBAL INST OBJ NEWOBJ REDUCE BUILD
+"""
 
 
 class _Refused(Exception):
@@ -162,7 +116,8 @@ class _Unpickler(
     pickle._Unpickler
 ):  # in Python: the one in C makes room before it looks whether it is needed
     dispatch = _Instructions(
-        (code, pickle._Unpickler.dispatch[code]) for code in (getattr(pickle, i)[0] for i in _INSTRUCTIONS)
+        (code, pickle._Unpickler.dispatch[code])
+        for code in (getattr(pickle, i)[0] for i in _INSTRUCTIONS.split())
     )
 
     def __init__(self, file, allowed):

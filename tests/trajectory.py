@@ -1,0 +1,87 @@
+"""Replays a recorded training trajectory: python tests/trajectory.py RECORD.npz OUTPUT.npz
+
+Run in a process of its own, so that THEANO_FLAGS=floatX=float64 can give float64 networks. Writes the arrays
+of the record under the same names, computed by this project.
+"""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / 'tests' / 'golden')]
+
+import inputs  # noqa: E402
+import numpy as np  # noqa: E402
+
+from backend import lasagne, theano  # noqa: E402
+from models.model_bce import ModelBCE  # noqa: E402
+from models.model_salgan import ModelSALGAN  # noqa: E402
+
+
+def statistics(arrays):
+    """Sum, Euclidean norm and first eight values of every array, in float64."""
+    arrays = [np.asarray(array, 'float64') for array in arrays]
+    head = np.full((len(arrays), 8), np.nan)
+    for row, array in zip(head, arrays):
+        row[: min(8, array.size)] = array.ravel()[:8]
+    return {
+        'sum': np.array([array.sum() for array in arrays]),
+        'norm': np.array([np.sqrt((array**2).sum()) for array in arrays]),
+        'head': head,
+    }
+
+
+def cast(arrays):
+    return [np.asarray(array, theano.config.floatX) for array in arrays]
+
+
+def replay(record):
+    width, height, size = (int(record[name]) for name in ('width', 'height', 'batch_size'))
+    salgan = 'costs' in record
+    model = (ModelSALGAN if salgan else ModelBCE)(width, height, size)
+    generator = inputs.generator_arrays(int(record['generator_seed']), float(record['gain']))
+    networks = {'gen_' if salgan else '': (model.net['output'], generator)}
+    if salgan:
+        discriminator = inputs.discriminator_arrays(int(record['discriminator_seed']), width, height)
+        networks['disc_'] = (model.discriminator['prob'], discriminator)
+        concatenated = [model.input_var, model.output_var]
+        prob = theano.function(concatenated, lasagne.layers.get_output(model.discriminator['prob']))
+    for layer, start in networks.values():
+        lasagne.layers.set_all_param_values(layer, cast(start))
+
+    seeds = [int(seed) for seed in record['batch_seed_of_update']]
+    batches = {seed: cast(inputs.batch(seed, size, width, height)) for seed in seeds}
+
+    def observe(when):
+        maps = {seed: model.predictFunction(images) for seed, (images, _) in batches.items()}
+        result['maps_' + when] = np.concatenate([maps[seed] for seed in sorted(batches)])
+        if salgan:
+            for name, of in (('truth', {s: b[1] for s, b in batches.items()}), ('pred', maps)):
+                result[f'prob_{name}_{when}'] = np.concatenate(
+                    [prob(batches[seed][0], of[seed]) for seed in sorted(batches)]
+                )
+
+    result, costs = {}, []
+    observe('before')
+    for update, seed in enumerate(seeds, 1):
+        train = model.D_trainFunction if salgan and update % 2 else model.G_trainFunction
+        costs.append(train(*batches[seed]))
+        if update in record['checkpoints']:
+            for prefix, (layer, start) in networks.items():
+                now = lasagne.layers.get_all_param_values(layer)
+                moved = [np.asarray(new, 'float64') - old for new, old in zip(now, cast(start))]
+                for kind, values in (('', statistics(now)), ('delta_', statistics(moved))):
+                    result.update({f'u{update}_{prefix}{kind}{name}': a for name, a in values.items()})
+    observe('after')
+    result['costs' if salgan else 'loss'] = np.array(costs)
+    for prefix, (layer, start) in networks.items():
+        same = [
+            np.array_equal(now, old)
+            for now, old in zip(lasagne.layers.get_all_param_values(layer), cast(start))
+        ]
+        result[prefix.replace('gen_', '') + 'unchanged'] = np.flatnonzero(same)
+    return result
+
+
+if __name__ == '__main__':
+    np.savez(sys.argv[2], **replay(np.load(sys.argv[1])))
