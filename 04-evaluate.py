@@ -10,7 +10,9 @@ from utils.command_line import (
     CouldNotStart,
     HadToStop,
     argument_parser,
+    network_size,
     positive,
+    printable,
     progress,
     run,
     say,
@@ -101,6 +103,7 @@ def parser():
         help="scores every snapshot of a run and draws the paper's Figure 3; needs --images (default: none)",
     )
     option('--images', metavar='PATH', help='of --snapshots: a folder or a pickle of 01 (default: none)')
+    option('--size', type=network_size, default='256x192', help="the network's input, for --snapshots")
     option('--figure', metavar='STEM', default='figure3', help='where to draw it: STEM.png and STEM.pdf')
     option('--workers', type=positive, metavar='N', help='threads (default: one a processor)')
     return parser
@@ -111,16 +114,19 @@ def main():
     check(options)
     if not options.snapshots:
         os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')  # the threads are ours, an image each
-    from utils import evaluation, ground_truth, tables
+    from utils import evaluation, ground_truth, published, tables
     from utils.files import make_folder
 
     # - see that the results can be written, before anything is computed
     tables.check_outputs(options.output)
-    for path in options.output:
+    for path in options.output + ([options.figure] if options.snapshots else []):
         make_folder(os.path.dirname(path) or '.')
+    names = options.metrics
+    if options.snapshots and options.protocol == 'mit' and not names:
+        names = ','.join(published.FIGURE3_METRICS)
     settings = evaluation.Settings(
         options.protocol,
-        evaluation.chosen(options.metrics, options.protocol),
+        evaluation.chosen(names, options.protocol),
         read_baseline(options.baseline),
         options.others,
         options.splits,
@@ -132,34 +138,19 @@ def main():
     truth = ground_truth.read(options.fixations, options.fixation_type, options.fixation_filter, workers)
     if options.ground_truth:
         truth.blur_from(options.ground_truth, options.allow_missing)
-    skipped = [*truth.problems, *truth.unread.values()]
     if truth.outside:
         say(f'{truth.outside} of {truth.read} points lie outside their image; --self-check says more')
-    if options.self_check:
-        return self_check(options, truth, settings, workers) or report_skipped(skipped)
+    skipped = [*truth.problems, *truth.unread.values()]
 
-    # - score the maps
-    files, lacking = find_files(options, truth)
-    skipped += lacking
-    scores, failed, resized = score(files, truth, settings, workers)
-    skipped += failed
-    if not scores:
-        raise HadToStop(f'none of the {len(files)} maps could be scored: {(failed or skipped)[0]}')
-    if resized:
-        say(f'{resized} of {len(scores)} maps were resized to their image as the protocol does')
-
-    # - print and write
-    report = tables.Report(
-        evaluation.described(settings, truth, len(scores), resized),
-        settings.metrics,
-        scores,
-        {'ours': evaluation.summary(scores, settings.metrics)},
-        options.compare,
-    )
-    print(tables.as_markdown(report), end='')
-    for path in options.output:
-        tables.write(path, report)
-    return report_skipped(skipped)
+    # - score, print and write
+    work = self_check if options.self_check else score_snapshots if options.snapshots else score_maps
+    status, left_out = work(options, truth, settings, workers)
+    skipped += left_out
+    for sentence in skipped:
+        say(sentence)
+    if skipped:
+        say(f'skipped: {len(skipped)}, named above')
+    return SKIPPED if skipped else status
 
 
 def check(options):
@@ -191,29 +182,55 @@ def read_baseline(text):
         raise CouldNotStart(f'--baseline: {error}') from None
 
 
-def find_files(options, truth):
-    """Stem -> path of the map of each image, and one sentence for each map or image that lacks the other."""
-    from utils.ground_truth import listed
-    from utils.maps import find_maps, match
+# --- a folder of maps ---
 
-    files, missing, extra = match(truth.images.keys() | truth.unread.keys(), find_maps(options.maps))
-    files = {stem: files[stem] for stem in truth.images if stem in files}
+
+def score_maps(options, truth, settings, workers):
+    """Scores a folder of maps, prints and writes the tables; returns the status and what was skipped."""
+    from utils import evaluation, tables
+    from utils.maps import find_maps
+
+    files, skipped = pair(find_maps(options.maps), options.maps, truth, options)
+    scores, failed, resized = score(files.items(), len(files), truth, settings, workers)
+    if not scores:
+        raise HadToStop(f'none of the {len(files)} maps could be scored: {failed[0]}')
+    if resized:
+        say(f'{resized} of {len(scores)} maps were resized to their image as the protocol does')
+    summaries = {'ours': evaluation.summary(scores, settings.metrics)}
+    described = evaluation.described(settings, truth, len(scores), resized)
+    report = tables.Report(described, settings.metrics, scores, summaries, options.compare)
+    print(printable(tables.as_markdown(report)), end='')
+    for path in options.output:
+        tables.write(path, report)
+    return DONE, skipped + failed
+
+
+def pair(files, folder, truth, options):
+    """Stem -> the file of each image with fixations; and a sentence for each image or file without the other.
+
+    Raises CouldNotStart where there are such, and --allow-missing is not given.
+    """
+    from utils.ground_truth import listed
+    from utils.maps import match
+
+    paired, missing, extra = match(truth.images.keys() | truth.unread.keys(), files)
+    paired = {stem: paired[stem] for stem in truth.images if stem in paired}
     missing = [stem for stem in missing if stem in truth.images]
-    if not files:
+    if not paired:
         raise CouldNotStart(
-            f'{options.maps}: no map has the name of an image; its maps are {listed(extra, 2)}, the images '
-            f'{listed(truth.images, 2)}'
+            f'{folder}: nothing in it has the name of an image with fixations; in it are {listed(extra, 2)}, '
+            f'fixations are of {listed(truth.images, 2)}'
         )
     if (missing or extra) and not options.allow_missing:
-        lacking = [f'no map of {listed(missing)}'] if missing else []
+        lacking = [f'nothing in it for {listed(missing)}'] if missing else []
         lacking += [f'no fixations for {listed(extra)}'] if extra else []
-        raise CouldNotStart(f'{options.maps}: {"; ".join(lacking)}; --allow-missing scores the others')
-    sentences = [f'{stem}: no map of it in {options.maps}' for stem in missing]
-    return files, sentences + [f'{path}: no fixations for it in {options.fixations}' for path in extra]
+        raise CouldNotStart(f'{folder}: {"; ".join(lacking)}; --allow-missing scores the others')
+    sentences = [f'{stem}: nothing for it in {folder}' for stem in missing]
+    return paired, sentences + [f'{stem}: no fixations for it in {options.fixations}' for stem in extra]
 
 
-def score(items, truth, settings, workers):
-    """Scores maps: dict of stem -> path or array, or pairs of these.
+def score(items, count, truth, settings, workers):
+    """Scores `count` items, (stem, map): see `evaluation.score_item`.
 
     Returns stem -> metric -> value, a sentence for each map without a score, and how many were resized.
     """
@@ -223,9 +240,8 @@ def score(items, truth, settings, workers):
     from utils.parallel import in_order
 
     scores, failed, resized = {}, [], 0
-    work = partial(score_item, truth=truth, settings=settings)
-    found = in_order(work, items.items() if isinstance(items, dict) else items, workers)
-    for stem, result, size in progress(found, total=len(items), unit='map', desc='scores'):
+    found = in_order(partial(score_item, truth=truth, settings=settings), items, workers)
+    for stem, result, size in progress(found, total=count, unit='map', desc='scores'):
         if isinstance(result, str):
             failed.append(result)
         else:
@@ -235,30 +251,120 @@ def score(items, truth, settings, workers):
 
 
 def self_check(options, truth, settings, workers):
-    """Prints what the self-check found; returns SKIPPED if anything is wrong."""
+    """Prints what the self-check found; the status is SKIPPED if anything is wrong."""
     from utils import self_check
     from utils.evaluation import METRICS
     from utils.files import Unreadable
+    from utils.maps import find_maps
     from utils.tables import as_lines
 
-    files = find_files(options, truth)[0] if options.maps else None
+    files, skipped = None, []
+    if options.maps:
+        files, skipped = pair(find_maps(options.maps), options.maps, truth, options)
     try:
         rows, said = self_check.check(truth, settings, files, workers)
     except (Unreadable, ValueError) as error:
         raise CouldNotStart(str(error)) from None
-    print(*as_lines(METRICS[settings.protocol], rows), '', sep='\n')
-    for verdict, sentence in said:
-        print(f'{verdict + ":":8}{sentence}')
-    return SKIPPED if any(verdict == self_check.WRONG for verdict, _ in said) else DONE
+    lines = [*as_lines(METRICS[settings.protocol], rows), '']
+    lines += [f'{verdict + ":":8}{sentence}' for verdict, sentence in said]
+    print(printable('\n'.join(lines)))
+    wrong = any(verdict == self_check.WRONG for verdict, _ in said)
+    return (SKIPPED if wrong else DONE), skipped
 
 
-def report_skipped(skipped):
-    """Names what was skipped; returns the exit status."""
-    for sentence in skipped:
-        say(sentence)
-    if skipped:
-        say(f'skipped: {len(skipped)}, named above')
-    return SKIPPED if skipped else DONE
+# --- the snapshots of a run ---
+
+
+def score_snapshots(options, truth, settings, workers):
+    """Predicts and scores with every snapshot; writes tables and Figure 3 after each.
+
+    Returns the status and what was skipped.
+    """
+    from utils import evaluation, figure3, image_sources, tables
+    from utils.weights import WeightsError
+
+    sources = image_sources.find([options.images])
+    sources = {source.name: source for source in sources if not image_sources.is_litter(source)}
+    sources, skipped = pair(sources, options.images, truth, options)
+    snapshots = find_snapshots(options.snapshots)
+    load = network(options.size)
+    summaries = {}
+    for epoch, path in snapshots.items():
+        try:
+            predict = load(path)
+        except WeightsError as error:
+            skipped.append(str(error))
+            continue
+        say(f'epoch {epoch}: {path}')
+        maps = predictions(sources, predict, options, truth)
+        scores, failed, _ = score(maps, len(sources), truth, settings, workers)
+        skipped += [sentence for sentence in failed if sentence not in skipped]
+        summaries[epoch] = evaluation.summary(scores, settings.metrics)
+        described = evaluation.described(settings, truth, len(scores), 0)
+        report = tables.Report(described, settings.metrics, {}, summaries, options.compare)
+        for output in options.output:
+            tables.write(output, report)
+        figure3.draw(options.figure, summaries, settings.metrics, published=options.protocol == 'mit')
+    if not summaries:
+        raise HadToStop(f'none of the snapshots could be scored: {skipped[0]}')
+    print(printable(tables.as_markdown(report)), end='')
+    say(f'drawn: {options.figure}.png and {options.figure}.pdf')
+    return DONE, skipped
+
+
+def find_snapshots(folder):
+    """Epoch -> path of the generator's weights of each snapshot, by epoch."""
+    import re
+
+    try:
+        names = os.listdir(folder)
+    except OSError as error:
+        raise CouldNotStart(f'{folder}: {error.strerror}') from None
+    found = {}
+    for name in names:
+        match = re.fullmatch(r'gen_modelWeights(\d+)\.npz', name)
+        if match:
+            found[int(match.group(1))] = os.path.join(folder, name)
+    if not found:
+        raise CouldNotStart(f'{folder}: no snapshots in it, named gen_modelWeights0000.npz and so on')
+    return dict(sorted(found.items()))
+
+
+def network(size):
+    """Returns what loads a snapshot and returns the function that predicts with it."""
+    from models.model_bce import ModelBCE
+    from utils.weights import read_generator, set_values
+
+    model = ModelBCE(*size)
+
+    def load(path):
+        set_values(model.net['output'], read_generator(path))
+        return model.predictFunction
+
+    return load
+
+
+def predictions(sources, predict, options, truth):
+    """Gives (stem, saliency map, made as 03 makes it) of every image, or the error that came in its place."""
+    import numpy as np
+
+    from utils.files import Unreadable
+    from utils.images import shrink
+    from utils.parallel import in_order
+    from utils.saliency_maps import finish
+
+    def read(item):
+        stem, source = item
+        try:
+            return stem, shrink(source.read()[0], *options.size)
+        except Unreadable as error:
+            return stem, error
+
+    for stem, image in in_order(read, sources.items(), 2):
+        if not isinstance(image, Exception):
+            batch = image.transpose(2, 0, 1)[None].astype(np.float32)
+            image = finish(predict(batch)[0, 0], *truth.images[stem].size)
+        yield stem, image
 
 
 if __name__ == '__main__':

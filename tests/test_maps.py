@@ -14,16 +14,34 @@ from utils.maps import find_maps, match, read_map
 MAP = np.arange(20, dtype=np.uint8).reshape(4, 5)
 
 
-def test_finds_maps_in_subfolders_and_the_most_exact_of_several_formats(tmp_path):
-    (tmp_path / 'val').mkdir()
-    for name in ('a.jpg', 'a.png', 'val/b.c.jpg', '.hidden.png', 'notes.txt'):
-        (tmp_path / name).write_bytes(b'')
-    np.save(tmp_path / 'val' / 'b.c.npy', MAP)
-    found = find_maps(tmp_path)
-    assert {stem: path[len(str(tmp_path)) + 1 :] for stem, path in found.items()} == {
-        'a': 'a.png',
-        'val/b.c': 'val/b.c.npy',
-    }
+def found_in(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b'')
+    return {stem: path[len(str(folder)) + 1 :] for stem, path in find_maps(folder).items()}
+
+
+def test_finds_maps_in_subfolders(tmp_path):
+    found = found_in(tmp_path, 'a.png', 'val/b.c.jpg', '.hidden.png', 'notes.txt')
+    assert found == {'a': 'a.png', 'val/b.c': 'val/b.c.jpg'}
+
+
+def test_takes_one_of_the_formats_that_03_wrote_and_no_overlays(tmp_path):
+    names = [
+        'a.jpg',
+        'a.npy',
+        'a.png',
+        'a_overlay.jpg',
+        'b.jpg',
+        'b.npy',
+        'b_overlay.jpg',
+        'contact_sheet.jpg',
+    ]
+    assert found_in(tmp_path, *names) == {'a': 'a.png', 'b': 'b.jpg'}
+
+
+def test_an_image_may_be_called_overlay(tmp_path):
+    assert set(found_in(tmp_path, 'x_overlay.png', 'contact_sheet.png')) == {'x_overlay', 'contact_sheet'}
 
 
 @pytest.mark.parametrize('content', [None, []])

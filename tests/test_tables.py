@@ -15,7 +15,12 @@ from utils.tables import Report, as_csv, as_json, as_latex, as_markdown, check_o
 METRICS = ('NSS', 'CC')
 SCORES = {'val/a, b': {'NSS': 1.25, 'CC': math.nan}, 'c_%': {'NSS': 2.75, 'CC': 0.5}}
 STDERR = summary(SCORES, METRICS)['NSS']['stderr']  # 0.75 but for its last digit
-SETTINGS = {'protocol': 'mit', 'images': 2, 'fixation filter': 'duplicates', 'ground truth': 'my_maps & yours'}
+SETTINGS = {
+    'protocol': 'mit',
+    'images': 2,
+    'fixation filter': 'duplicates',
+    'ground truth': 'my_maps & yours',
+}
 
 
 def report(*tables, **changes):

@@ -137,7 +137,7 @@ def score_item(item, truth, settings):
 
     Parameters
     ----------
-    item : (stem, path of the map or the map itself)
+    item : (stem, path of the map, the map itself, or the error that came in its place)
     truth, settings : see `score`
 
     Returns
@@ -146,6 +146,8 @@ def score_item(item, truth, settings):
     """
     stem, source = item
     try:
+        if isinstance(source, Exception):
+            raise source
         saliency_map = source if isinstance(source, np.ndarray) else read_map(source)
         return stem, score(saliency_map, stem, truth, settings), saliency_map.shape
     except Unreadable as error:

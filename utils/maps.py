@@ -1,6 +1,7 @@
 """Folders of saliency maps: found, matched with the images that they are of, and read."""
 
 import os
+from collections import defaultdict
 
 import numpy as np
 
@@ -9,10 +10,12 @@ from utils.command_line import CouldNotStart
 from utils.files import Unreadable
 from utils.images import read_grey
 
-# Where a map is there in several formats, the first of these is taken: the most exact first.
+# Where 03 wrote a map in several formats, the first of these is taken: the original's map without loss before
+# its JPEG, and both before the `.npy`, which is another map, neither cut to eight bits nor blurred.
 EXTENSIONS = (
-    '.npy', '.mat', '.png', '.tif', '.tiff', '.bmp', '.pgm', '.ppm', '.webp', '.jp2', '.jpg', '.jpeg'
+    '.png', '.tif', '.tiff', '.bmp', '.pgm', '.ppm', '.webp', '.jp2', '.jpg', '.jpeg', '.npy', '.mat'
 )  # fmt: skip
+OVERLAY, CONTACT_SHEET = '_overlay', 'contact_sheet'  # what 03 writes beside maps
 
 
 def find_maps(folder):
@@ -25,20 +28,24 @@ def find_maps(folder):
     """
     if not os.path.isdir(folder):
         raise CouldNotStart(f'{folder}: there is no such folder')
-    found = {}
+    found = defaultdict(list)
     for parent, folders, names in os.walk(folder, onerror=_refuse):
         folders[:] = sorted(name for name in folders if not name.startswith('.'))
         for name in sorted(names):
             stem, extension = os.path.splitext(name)
-            if name.startswith('.') or extension.lower() not in EXTENSIONS:
-                continue
-            stem = os.path.normpath(os.path.join(os.path.relpath(parent, folder), stem))
-            found.setdefault(stem, []).append(
-                (EXTENSIONS.index(extension.lower()), os.path.join(parent, name))
-            )
-    if not found:
+            if not name.startswith('.') and extension.lower() in EXTENSIONS:
+                stem = os.path.normpath(os.path.join(os.path.relpath(parent, folder), stem))
+                rank = EXTENSIONS.index(extension.lower())
+                found[stem].append((rank, os.path.join(parent, name)))
+    shown = {stem for stem in found if stem.endswith(OVERLAY) and stem[: -len(OVERLAY)] in found}
+    maps = {
+        stem: min(paths)[1]
+        for stem, paths in found.items()
+        if stem not in shown and not (shown and stem == CONTACT_SHEET)
+    }
+    if not maps:
         raise CouldNotStart(f'{folder}: no maps in it ({", ".join(EXTENSIONS)})')
-    return {stem: min(paths)[1] for stem, paths in found.items()}
+    return maps
 
 
 def _refuse(error):
@@ -55,26 +62,26 @@ def match(stems, files):
     ----------
     stems : collection of str
         Of the images.
-    files : dict of str -> path
-        See `find_maps`.
+    files : dict of str -> path, or whatever stands for the file
+        By its relative path without extension: see `find_maps`.
 
     Returns
     -------
-    dict of stem -> path, list of the stems without a file, list of the files without an image; sorted
+    dict of stem -> path, list of the stems without a file, list of `files`' keys without an image; sorted
     """
     matched = {stem: files[stem] for stem in stems if stem in files}
     left = _by_name(stem for stem in files if stem not in matched)
     for name, wanting in _by_name(stem for stem in stems if stem not in matched).items():
         if len(wanting) == 1 and len(left.get(name, ())) == 1:
             matched[wanting[0]] = files[left.pop(name)[0]]
-    extra = sorted(files[stem] for stems in left.values() for stem in stems)
+    extra = sorted(stem for stems in left.values() for stem in stems)
     return matched, sorted(set(stems) - matched.keys()), extra
 
 
 def _by_name(stems):
-    found = {}
+    found = defaultdict(list)
     for stem in stems:
-        found.setdefault(os.path.basename(stem), []).append(stem)
+        found[os.path.basename(stem)].append(stem)
     return found
 
 
