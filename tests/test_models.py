@@ -118,9 +118,7 @@ def test_the_map_is_the_records():
 
 @pytest.mark.parametrize('mode', ['bce', 'salgan'])
 def test_float64_training_follows_the_record(mode, tmp_path):
-    record, ours = trajectory(
-        NETWORK / f'train_{mode}_float64.npz', tmp_path, THEANO_FLAGS='floatX=float64'
-    )
+    record, ours = trajectory(NETWORK / f'train_{mode}_float64.npz', tmp_path, THEANO_FLAGS='floatX=float64')
     compared = [name for name in ours.files if name in record.files]
     assert len(compared) > 20
     for name in compared:
