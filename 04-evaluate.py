@@ -104,6 +104,7 @@ def parser():
     )
     option('--images', metavar='PATH', help='of --snapshots: a folder or a pickle of 01 (default: none)')
     option('--size', type=network_size, default='256x192', help="the network's input, for --snapshots")
+    option('--batch-size', type=positive, default=1, metavar='N', help='images at a time, for --snapshots')
     option('--figure', metavar='STEM', default='figure3', help='where to draw it: STEM.png and STEM.pdf')
     option('--workers', type=positive, metavar='N', help='threads (default: one a processor)')
     return parser
@@ -280,23 +281,25 @@ def score_snapshots(options, truth, settings, workers):
 
     Returns the status and what was skipped.
     """
-    from utils import evaluation, figure3, image_sources, tables
-    from utils.weights import WeightsError
+    from utils import evaluation, figure3, image_sources, tables, weights
 
     sources = image_sources.find([options.images])
-    sources = {source.name: source for source in sources if not image_sources.is_litter(source)}
+    sources = {source.name: source for source in sources}
     sources, skipped = pair(sources, options.images, truth, options)
-    snapshots = find_snapshots(options.snapshots)
-    load = network(options.size)
-    summaries = {}
-    for epoch, path in snapshots.items():
+    predictor, summaries = None, {}
+    for epoch, path in find_snapshots(options.snapshots).items():
         try:
-            predict = load(path)
-        except WeightsError as error:
+            arrays = weights.read_generator(path)
+        except weights.WeightsError as error:
             skipped.append(str(error))
             continue
         say(f'epoch {epoch}: {path}')
-        maps = predictions(sources, predict, options, truth)
+        if predictor is None:
+            from models.prediction import Predictor
+
+            predictor = Predictor(arrays, *options.size)
+        predictor.set_weights(arrays)
+        maps = predictions(sources, predictor, options, truth)
         scores, failed, _ = score(maps, len(sources), truth, settings, workers)
         skipped += [sentence for sentence in failed if sentence not in skipped]
         summaries[epoch] = evaluation.summary(scores, settings.metrics)
@@ -330,22 +333,10 @@ def find_snapshots(folder):
     return dict(sorted(found.items()))
 
 
-def network(size):
-    """Returns what loads a snapshot and returns the function that predicts with it."""
-    from models.model_bce import ModelBCE
-    from utils.weights import read_generator, set_values
-
-    model = ModelBCE(*size)
-
-    def load(path):
-        set_values(model.net['output'], read_generator(path))
-        return model.predictFunction
-
-    return load
-
-
-def predictions(sources, predict, options, truth):
+def predictions(sources, predictor, options, truth):
     """Gives (stem, saliency map, made as 03 makes it) of every image, or the error that came in its place."""
+    import itertools
+
     import numpy as np
 
     from utils.files import Unreadable
@@ -360,11 +351,15 @@ def predictions(sources, predict, options, truth):
         except Unreadable as error:
             return stem, error
 
-    for stem, image in in_order(read, sources.items(), 2):
-        if not isinstance(image, Exception):
-            batch = image.transpose(2, 0, 1)[None].astype(np.float32)
-            image = finish(predict(batch)[0, 0], *truth.images[stem].size)
-        yield stem, image
+    images = in_order(read, sources.items(), 2, ahead=options.batch_size + 2)
+    while True:
+        batch = list(itertools.islice(images, options.batch_size))
+        if not batch:
+            return
+        good = [(stem, image) for stem, image in batch if isinstance(image, np.ndarray)]
+        maps = predictor(np.stack([image for _, image in good])) if good else []
+        made = {stem: finish(found, *truth.images[stem].size) for (stem, _), found in zip(good, maps)}
+        yield from ((stem, made.get(stem, image)) for stem, image in batch)
 
 
 if __name__ == '__main__':

@@ -23,6 +23,8 @@ def draw(stem, summaries, metrics, published=True):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    # the paper's order, what it does not have last
+    metrics = [m for m in FIGURE3_METRICS if m in metrics] + [m for m in metrics if m not in FIGURE3_METRICS]
     columns = min(3, len(metrics))
     rows = math.ceil(len(metrics) / columns)
     figure = Figure(figsize=(4 * columns, 3 * rows + 0.6), layout='constrained')
