@@ -6,7 +6,7 @@ Fixations are small and are kept, four bytes each; maps are made or read when an
 import os
 import threading
 from collections import Counter, namedtuple
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -50,6 +50,7 @@ class GroundTruth:
         self.images, self.unread, self.problems, self.blurred_from = {}, {}, [], None
         self.outside, self.read, self.totals = 0, 0, {}
         self._maps, self._counts, self._lock = {}, {}, threading.Lock()
+        self.blurred = lru_cache(maxsize=16)(self._blurred)  # the self-check asks for each a few times
 
     def add(self, stem, points, size):
         """Adds an image, its points packed."""
@@ -58,6 +59,7 @@ class GroundTruth:
 
     def blur_from(self, folder, allow_missing=False):
         """Takes the blurred maps from `folder`; images without one are dropped, and named, if allowed."""
+        self.blurred.cache_clear()
         self._maps, missing, _ = match(self.images.keys(), find_maps(folder))
         if missing and not allow_missing:
             raise CouldNotStart(f'{folder}: no map of {listed(missing)}; --allow-missing goes on without')
@@ -73,7 +75,7 @@ class GroundTruth:
         fixated[tuple(points.T)] = True
         return fixated
 
-    def blurred(self, stem):
+    def _blurred(self, stem):
         """The continuous ground truth: float or uint8 array, of the image's size or as it was read."""
         points, size = self.images[stem]
         if self.blurred_from:

@@ -1,0 +1,280 @@
+"""The whole command, as a user runs it."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT, script
+from tests.evaluation_data import SIZE, STEMS, saliency_map, write_fixation_maps, write_json, write_maps
+from utils import ground_truth, metrics
+from utils.evaluation import METRICS
+
+
+def evaluate(*arguments, **more):
+    return script('04-evaluate.py', *arguments, **more)
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('data')
+    write_fixation_maps(folder / 'fixations')
+    write_maps(folder / 'maps')
+    write_json(folder / 'fixations_val2014.json')
+    return folder
+
+
+def results(data, tmp_path, *arguments):
+    """The JSON of a run on the fixation maps that must end well."""
+    output = tmp_path / 'results.json'
+    inputs = ['--maps', data / 'maps', '--fixations', data / 'fixations']
+    done = evaluate(*inputs, '--output', output, *arguments)
+    assert (done.returncode, done.stderr) == (0, '')
+    return json.loads(output.read_text())
+
+
+# --- what comes out ---
+
+
+@pytest.mark.parametrize('protocol', METRICS)
+def test_every_format(data, tmp_path, protocol):
+    outputs = [tmp_path / 'new folder' / f'r{extension}' for extension in ('.csv', '.json', '.md', '.tex')]
+    inputs = ['--maps', data / 'maps', '--fixations', data / 'fixations_val2014.json', '--protocol', protocol]
+    done = evaluate(*inputs, '--output', *outputs)
+    assert (done.returncode, done.stderr) == (0, '')
+    found = json.loads(outputs[1].read_text())
+    assert list(found['summary']) == list(METRICS[protocol]) and list(found['images']) == STEMS
+    assert found['settings']['protocol'] == protocol and found['settings']['fixation filter'] == 'duplicates'
+    for metric in METRICS[protocol]:
+        values = [scores[metric] for scores in found['images'].values()]
+        assert found['summary'][metric]['mean'] == pytest.approx(np.mean(values))
+        assert found['summary'][metric]['stderr'] == pytest.approx(np.std(values, ddof=1) / np.sqrt(12))
+        assert found['summary'][metric]['n'] == 12
+    head, *rows = csv.reader(outputs[0].open())
+    assert head[1:] == list(METRICS[protocol])
+    assert [row[0] for row in rows] == [*STEMS, 'mean', 'stderr', 'n']
+    assert [float(cell) for cell in rows[0][1:]] == list(found['images'][STEMS[0]].values())
+    assert outputs[2].read_text() == done.stdout
+    assert sorted(os.listdir(tmp_path / 'new folder')) == sorted(path.name for path in outputs)
+
+
+def test_numbers_do_not_depend_on_workers_or_order(data, tmp_path):
+    sampled = ['--splits', '3', '--others', '4']
+    assert results(data, tmp_path, *sampled, '--workers', '1') == results(
+        data, tmp_path, *sampled, '--workers', '3'
+    )
+
+
+def test_settings_change_numbers_and_are_told(data, tmp_path):
+    exact = results(data, tmp_path, '--metrics', 'AUC-Borji,sAUC')
+    sampled = results(data, tmp_path, '--metrics', 'auc-borji,sauc', '--splits', '100', '--others', '0')
+    assert list(sampled['summary']) == ['AUC-Borji', 'sAUC']
+    assert (sampled['settings']['splits'], sampled['settings']['others']) == (100, 11)
+    for metric in ('AUC-Borji', 'sAUC'):
+        assert sampled['summary'][metric]['mean'] != exact['summary'][metric]['mean']
+        assert sampled['summary'][metric]['mean'] == pytest.approx(exact['summary'][metric]['mean'], abs=0.03)
+    other_seed = results(data, tmp_path, '--metrics', 'AUC-Borji', '--splits', '100', '--seed', '1')
+    assert other_seed['summary']['AUC-Borji']['mean'] != sampled['summary']['AUC-Borji']['mean']
+
+
+def test_ground_truth_and_baseline_of_ones_own(data, tmp_path):
+    maps = data / 'maps'
+    one = str(maps / f'{STEMS[0]}.png')
+    found = results(data, tmp_path, '--ground-truth', maps, '--baseline', one, '--metrics', 'CC,SIM,IG')
+    assert found['summary']['CC']['mean'] == pytest.approx(1)
+    assert found['summary']['SIM']['mean'] == pytest.approx(1)
+    assert found['images'][STEMS[0]]['IG'] == 0 and found['images'][STEMS[1]]['IG'] != 0
+    assert (found['settings']['ground truth'], found['settings']['baseline']) == (str(maps), one)
+
+
+def test_maps_of_another_size_are_resized_and_it_is_said(data, tmp_path):
+    write_maps(tmp_path / 'small', size=(64, 48))
+    done = evaluate('--maps', tmp_path / 'small', '--fixations', data / 'fixations')
+    assert done.returncode == 0 and '12 of 12 maps were resized' in done.stderr
+    assert 'maps resized: 12 (bicubic' in done.stdout
+
+
+def test_maps_in_folders_by_split(data, tmp_path):
+    write_maps(tmp_path / 'maps' / 'val', extension='.jpg')
+    done = evaluate('--maps', tmp_path / 'maps', '--fixations', data / 'fixations', '--metrics', 'NSS')
+    assert (done.returncode, done.stderr) == (0, '')
+
+
+def test_published_rows(data):
+    inputs = ['--maps', data / 'maps', '--fixations', data / 'fixations']
+    done = evaluate(*inputs, '--compare', 'table2', 'table3', 'table4-salicon', 'table4-mit300')
+    assert done.returncode == 0
+    assert '2.589 †' in done.stdout and 'published, disputed' in done.stdout and 'DeepGaze II' in done.stdout
+
+
+# --- what does not go well ---
+
+
+def test_missing_and_extra_maps(data, tmp_path):
+    maps = write_maps(tmp_path / 'maps', STEMS[2:])
+    cv2.imwrite(str(maps / 'stray.png'), saliency_map(0))
+    inputs = ['--maps', maps, '--fixations', data / 'fixations', '--output', tmp_path / 'r.csv']
+    done = evaluate(*inputs)
+    assert done.returncode == 2 and done.stdout == '' and not (tmp_path / 'r.csv').exists()
+    assert STEMS[0] in done.stderr and STEMS[1] in done.stderr and 'stray' in done.stderr
+    done = evaluate(*inputs, '--allow-missing')
+    assert done.returncode == 1
+    assert STEMS[0] in done.stderr and STEMS[1] in done.stderr and 'stray' in done.stderr
+    head, *rows = csv.reader((tmp_path / 'r.csv').open())
+    assert [row[0] for row in rows] == [*STEMS[2:], 'mean', 'stderr', 'n'] and rows[-1][1] == '10'
+
+
+def test_broken_maps_are_skipped_by_name(data, tmp_path):
+    maps = write_maps(tmp_path / 'maps')
+    (maps / f'{STEMS[0]}.png').write_bytes((maps / f'{STEMS[0]}.png').read_bytes()[:200])
+    (maps / f'{STEMS[1]}.png').unlink()
+    np.save(maps / f'{STEMS[1]}.npy', np.where(np.eye(*SIZE), np.nan, 0.5))
+    (maps / f'{STEMS[2]}.png').write_bytes(b'')
+    done = evaluate('--maps', maps, '--fixations', data / 'fixations', '--output', tmp_path / 'r.json')
+    assert done.returncode == 1 and 'Traceback' not in done.stderr
+    for name in (f'{STEMS[0]}.png', f'{STEMS[1]}.npy', f'{STEMS[2]}.png', 'skipped: 3'):
+        assert name in done.stderr
+    assert 'NaN' in done.stderr
+    assert list(json.loads((tmp_path / 'r.json').read_text())['images']) == STEMS[3:]
+
+
+def test_no_map_that_can_be_scored(data, tmp_path):
+    for stem in STEMS:
+        (tmp_path / f'{stem}.png').write_bytes(b'')
+    done = evaluate('--maps', tmp_path, '--fixations', data / 'fixations')
+    assert done.returncode == 3 and f'{STEMS[0]}.png' in done.stderr and done.stdout == ''
+
+
+def test_broken_fixations_are_skipped_by_name(data, tmp_path):
+    shutil.copytree(data / 'fixations', tmp_path / 'fixations')
+    (tmp_path / 'fixations' / f'{STEMS[4]}.png').write_bytes(b'\x89PNG')
+    done = evaluate('--maps', data / 'maps', '--fixations', tmp_path / 'fixations', '--metrics', 'NSS')
+    assert done.returncode == 1 and f'{STEMS[4]}.png' in done.stderr and 'skipped: 1' in done.stderr
+
+
+def test_constant_and_empty_maps_are_null(data, tmp_path):
+    maps = write_maps(tmp_path / 'maps')
+    cv2.imwrite(str(maps / f'{STEMS[0]}.png'), np.full(SIZE, 7, np.uint8))
+    inputs = ['--maps', maps, '--fixations', data / 'fixations', '--output', tmp_path / 'r.json']
+    assert evaluate(*inputs).returncode == 0
+    found = json.loads((tmp_path / 'r.json').read_text())
+    assert found['images'][STEMS[0]]['NSS'] is None and found['summary']['NSS']['n'] == 11
+    assert evaluate(*inputs, '--protocol', 'salicon').returncode == 0
+    found = json.loads((tmp_path / 'r.json').read_text())
+    assert found['images'][STEMS[0]]['NSS'] == 0 and found['images'][STEMS[0]]['AUC'] == 0.5
+
+
+@pytest.mark.parametrize(
+    'arguments, said',
+    [
+        ([], '--fixations'),
+        (['--fixations', '{data}/fixations'], '--maps'),
+        (['--fixations', '{data}/nowhere', '--maps', '{data}/maps'], 'nowhere'),
+        (['--fixations', '{data}/maps/COCO_val2014_000000000001.png', '--maps', '{data}/maps'], '.png'),
+        (['--fixations', '{data}/fixations', '--maps', '{data}/nowhere'], 'nowhere'),
+        (['--fixations', '{data}/fixations', '--maps', '{data}'], 'no'),
+        (['--fixations', '{data}/fixations', '--maps', '{data}/maps', '--metrics', 'NS'], "'NS'"),
+        (['--fixations', '{data}/fixations', '--maps', '{data}/maps', '--output', 'r.txt'], 'r.txt'),
+        (['--fixations', '{data}/fixations', '--maps', '{data}/maps', '--output', '/proc/r.csv'], '/proc'),
+        (['--fixations', '{data}/fixations', '--maps', '{data}/maps', '--baseline', 'no.png'], 'no.png'),
+        (['--fixations', '{data}/fixations', '--maps', '{data}/maps', '--splits', '0'], '--splits'),
+        (['--fixations', '{data}/fixations', '--maps', '{data}/maps', '--others', '-1'], '--others'),
+        (['--fixations', '{data}/fixations', '--maps', '{data}/maps', '--compare', 'table1'], 'table1'),
+        (['--fixations', '{data}/fixations', '--maps', '{data}/maps', '--fixation-filter', 'duplicates'],
+         'duplicates'),
+        (['--fixations', '{data}/fixations', '--snapshots', '{data}/maps'], '--images'),
+        (['--fixations', '{data}/fixations', '--snapshots', '{data}/maps', '--images', '{data}/maps'],
+         'no snapshots in it'),
+        (['--fixations', '{data}/fixations', '--self-check', '--output', 'r.csv'], '--self-check'),
+        (['--fixations', '{data}/fixations', '--self-check', '--maps', '{data}/nowhere'], 'nowhere'),
+    ],
+)  # fmt: skip
+def test_mistakes(data, tmp_path, arguments, said):
+    done = evaluate(*(argument.format(data=data) for argument in arguments), cwd=tmp_path)
+    assert done.returncode == 2 and done.stdout == ''
+    assert said in done.stderr and 'Traceback' not in done.stderr
+    assert os.listdir(tmp_path) == []
+
+
+def test_undecodable_and_awkward_names(data, tmp_path):
+    names = ['a.b,"c"', 'übung', 'line\nbreak', os.fsdecode(b'bad\xff')]
+    for number, name in enumerate(names):
+        for folder, source in (('maps', 'maps'), ('fixations', 'fixations')):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            shutil.copy(data / source / f'{STEMS[number]}.png', tmp_path / folder / f'{name}.png')
+    outputs = [tmp_path / f'r{extension}' for extension in ('.csv', '.json', '.md', '.tex')]
+    inputs = ['--maps', tmp_path / 'maps', '--fixations', tmp_path / 'fixations']
+    done = evaluate(*inputs, '--metrics', 'NSS', '--output', *outputs, PYTHONIOENCODING='ascii')
+    assert (done.returncode, done.stderr) == (0, '')
+    assert len(json.loads(outputs[1].read_text())['images']) == 4
+    assert len(list(csv.reader(outputs[0].open(newline='')))) == 8
+    done = evaluate(*inputs, '--self-check', LC_ALL='C')
+    assert done.returncode in (0, 1) and 'Traceback' not in done.stderr
+
+
+def test_a_reader_that_goes_away(data):
+    command = [sys.executable, str(ROOT / '04-evaluate.py'), '--maps', str(data / 'maps')]
+    command += ['--fixations', str(data / 'fixations'), '--metrics', 'NSS']
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    assert done.returncode == 3 and b'Traceback' not in done.stderr
+
+
+# --- the self-check ---
+
+
+def test_self_check(data, tmp_path):
+    inputs = ['--self-check', '--fixations', data / 'fixations']
+    done = evaluate(*inputs, '--maps', data / 'maps')
+    assert (done.returncode, done.stderr) == (0, '') and 'WRONG' not in done.stdout
+    swapped = tmp_path / 'fixations'
+    swapped.mkdir()
+    for stem in STEMS:
+        fixated = cv2.imread(str(data / 'fixations' / f'{stem}.png'), cv2.IMREAD_GRAYSCALE)
+        turned = np.zeros_like(fixated)
+        rows, columns = np.nonzero(fixated)
+        turned[np.minimum(columns, SIZE[0] - 1), rows] = 255
+        cv2.imwrite(str(swapped / f'{stem}.png'), turned)
+    for maps in ([], ['--maps', data / 'maps']):
+        done = evaluate('--self-check', '--fixations', swapped, *maps)
+        assert done.returncode == 1 and 'WRONG' in done.stdout and 'swapped' in done.stdout
+
+
+# --- the real images ---
+
+
+def test_self_check_on_real_images(reference_data, tmp_path):
+    path = reference_data / 'salicon10' / 'fixations_train2014examples.json'
+    for protocol in METRICS:
+        done = evaluate('--self-check', '--fixations', path, '--protocol', protocol)
+        assert done.returncode == 0 and 'WRONG' not in done.stdout
+    annotations = json.loads(path.read_text())
+    for annotation in annotations['annotations']:
+        annotation['fixations'] = [[column, row] for row, column in annotation['fixations']]
+    swapped = tmp_path / 'fixations_swapped.json'
+    swapped.write_text(json.dumps(annotations))
+    done = evaluate('--self-check', '--fixations', swapped)
+    assert done.returncode == 1 and done.stdout.count('swapped') == 2
+
+
+def test_how_far_a_map_can_get_on_real_images(reference_data):
+    """The truth itself gets an NSS of 1.65 on all mouse samples: the paper's 2.5 are on filtered ones."""
+    path = str(reference_data / 'salicon10' / 'fixations_train2014examples.json')
+
+    def of_the_truth_itself(fixation_filter):
+        truth = ground_truth.read(path, fixation_filter=fixation_filter)
+        scores = [metrics.nss(truth.blurred(stem), truth.fixation_map(stem)) for stem in truth.images]
+        return np.mean(scores), sum(len(image.points) for image in truth.images.values())
+
+    nss, count = of_the_truth_itself('none')
+    assert nss == pytest.approx(1.65, abs=0.005) and count == 73_630
+    nss, count = of_the_truth_itself('duplicates')
+    assert nss > 2.6 and count == 3_965
