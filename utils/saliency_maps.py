@@ -5,7 +5,7 @@ import numpy as np
 
 from utils.images import shrink
 
-HEAT_SHARE = 0.5  # of the heat map in an overlay; the image has the rest
+HEAT_SHARE = 0.6  # of the heat map in an overlay where it is highest; none where it is lowest
 SHEET_PIXELS = 2**25  # a contact sheet's size at most, whatever the number of images
 SHEET_CELL = (320, 240)  # width and height of an image on it, where that leaves room
 
@@ -53,9 +53,11 @@ def overlay(image, finished_map):
     -------
     uint8 array, shape (rows, columns, 3), RGB
     """
-    stretched = cv2.normalize(finished_map, None, 0, 255, cv2.NORM_MINMAX)
-    heat = cv2.cvtColor(cv2.applyColorMap(stretched, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
-    return cv2.addWeighted(image, 1 - HEAT_SHARE, heat, HEAT_SHARE, 0)
+    stretched = finished_map - finished_map.min()
+    stretched = np.rint(stretched * (255 / max(1, stretched.max()))).astype(np.uint8)
+    heat = cv2.cvtColor(cv2.applyColorMap(stretched, cv2.COLORMAP_JET), cv2.COLOR_BGR2RGB)
+    share = (stretched * np.float32(HEAT_SHARE / 255))[..., None]
+    return np.rint(image * (1 - share) + heat * share).astype(np.uint8)
 
 
 def sheet_cell(images):
