@@ -111,6 +111,13 @@ def test_no_fixations_in_jpegs_or_blurred_maps(tmp_path):
     assert 'use PNG' in truth.unread['smeared'] and '--ground-truth' in truth.unread['blurred']
 
 
+def test_no_images_larger_than_any(tmp_path):
+    path = write_json(tmp_path / 'fixations_val2014.json')
+    path.write_text(path.read_text().replace('"height": 96', '"height": 960000000', 1))
+    truth = ground_truth.read(str(path))
+    assert list(truth.images) == STEMS[1:] and 'more than any image' in truth.unread[STEMS[0]]
+
+
 @pytest.mark.parametrize('name', ['not there', 'empty folder', 'text.json', 'text.pickle'])
 def test_nothing_to_read(tmp_path, name):
     (tmp_path / 'empty folder').mkdir()

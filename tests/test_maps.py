@@ -118,3 +118,10 @@ def test_arrays_that_are_no_maps(tmp_path, array):
     np.save(tmp_path / 'm.npy', array)
     with pytest.raises(Unreadable, match='m.npy'):
         read_map(str(tmp_path / 'm.npy'))
+
+
+def test_maps_larger_than_any_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr('utils.maps.LARGEST', 19)
+    cv2.imwrite(str(tmp_path / 'm.png'), MAP)
+    with pytest.raises(Unreadable, match='m.png: 20 pixels'):
+        read_map(str(tmp_path / 'm.png'))

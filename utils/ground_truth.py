@@ -13,7 +13,7 @@ import numpy as np
 from utils import salicon, samples
 from utils.command_line import CouldNotStart, progress
 from utils.files import Unreadable
-from utils.maps import find_maps, match, read_map
+from utils.maps import LARGEST, find_maps, match, read_map
 from utils.parallel import in_order
 
 SIGMA, SIDE = 19, 640  # of the blurred maps: 19 pixels where the longer side has 640
@@ -184,18 +184,17 @@ def _from_data_set(path, fixation_type, fixation_filter, workers):
 
 def _read_record(data_set, record):
     """The record's fixations, or one sentence on why there are none."""
+    path, drawn = record.fixations, data_set.layout in (salicon.FIXATION_MAPS, salicon.MAT_2015)
     try:
-        if data_set.layout == salicon.FIXATION_MAPS and record.fixations.lower().endswith(('.jpg', '.jpeg')):
-            raise Unreadable(
-                f'{record.fixations}: JPEG smears single pixels, so that it holds no fixations; use PNG'
-            )
+        if drawn and path.lower().endswith(('.jpg', '.jpeg')):
+            raise Unreadable(f'{path}: JPEG smears single pixels, so that it holds no fixations; use PNG')
         fixations = data_set.fixations(record)
-        if 2 * len(fixations.points) > fixations.size[0] * fixations.size[1] and (
-            data_set.layout in (salicon.FIXATION_MAPS, salicon.MAT_2015)
-        ):
+        pixels = fixations.size[0] * fixations.size[1]
+        if pixels > LARGEST:
+            raise Unreadable(f'{path}: {record.stem} has {pixels} pixels, more than any image')
+        if drawn and len(fixations.points) > pixels / 2:
             raise Unreadable(
-                f'{record.fixations}: more than half of its pixels are fixated; a blurred map? '
-                'that goes to --ground-truth'
+                f'{path}: more than half of its pixels are fixated; a blurred map? it goes to --ground-truth'
             )
         return fixations
     except Unreadable as error:
@@ -217,7 +216,7 @@ def _from_pickle(path, fixation_type, fixation_filter):
             points = np.stack(sample.fixation.data, axis=1)
             if stem in truth.images:
                 truth.problems.append(f'{path}: sample {number} has the name of another, {stem}')
-            elif (points < 0).any() or (points >= sample.size).any():
+            elif (points < 0).any() or (points >= sample.size).any() or np.prod(sample.size) > LARGEST:
                 truth.unread[stem] = f'{path}: fixations of sample {number}, {stem}, lie outside the image'
             else:
                 truth.add(stem, points, sample.size)

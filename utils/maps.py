@@ -15,6 +15,7 @@ from utils.images import read_grey
 EXTENSIONS = (
     '.png', '.tif', '.tiff', '.bmp', '.pgm', '.ppm', '.webp', '.jp2', '.jpg', '.jpeg', '.npy', '.mat'
 )  # fmt: skip
+LARGEST = 2**26  # pixels: a map of more is a mistake or an attack
 OVERLAY, CONTACT_SHEET = '_overlay', 'contact_sheet'  # what 03 writes beside maps
 
 
@@ -98,9 +99,10 @@ def read_map(path):
         One sentence that names the file, if it is missing or broken, no map, or holds a NaN.
     """
     extension = os.path.splitext(path)[1].lower()
-    if extension not in ('.npy', '.mat'):
-        return read_grey(path)
-    array = _read_npy(path) if extension == '.npy' else matlab.read(path).get('I')
+    if extension == '.npy':
+        array = _read_npy(path)
+    else:
+        array = matlab.read(path).get('I') if extension == '.mat' else read_grey(path)
     if (
         not isinstance(array, np.ndarray)
         or array.ndim != 2
@@ -108,6 +110,8 @@ def read_map(path):
         or array.dtype.kind not in 'fui'
     ):
         raise Unreadable(f'{path}: not a map: an array (rows, columns) of numbers, in a .mat by the name I')
+    if array.size > LARGEST:
+        raise Unreadable(f'{path}: {array.size} pixels, more than the {LARGEST} of any map')
     if not np.isfinite(array).all():
         raise Unreadable(f'{path}: the map holds a NaN or an infinite value')
     return array

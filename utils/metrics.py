@@ -21,6 +21,7 @@ import numpy as np
 
 NAN = float('nan')
 EPS = np.finfo(np.float64).eps  # MATLAB's eps
+LARGEST_EMD = 2**27  # distances between cells, a gigabyte of them; 4096 x 4096 pixels stay far below
 
 
 def nss(saliency_map, fixation_map):
@@ -313,7 +314,7 @@ def emd(saliency_map, ground_truth):
     Raises
     ------
     ValueError
-        If the shapes differ or a map holds a NaN.
+        If the shapes differ, a map holds a NaN, or an image is far larger than any display.
 
     Notes
     -----
@@ -335,6 +336,8 @@ def emd(saliency_map, ground_truth):
     mass = surplus[too_much].sum()
     if not mass > 0 or not too_little.size:
         return 0.0
+    if too_much.size * too_little.size > LARGEST_EMD:
+        raise ValueError(f'{surplus.size} cells of 32 x 32 pixels are too many for EMD: leave it out')
     from ot import emd2  # takes a second to import
 
     rows, columns = np.divmod(np.arange(surplus.size), small[1])
