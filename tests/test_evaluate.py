@@ -328,17 +328,22 @@ def test_figure3(data, tmp_path):
 # --- the real images ---
 
 
+def swapped(path, folder):
+    """A copy of a JSON of fixations in which columns stand before rows."""
+    annotations = json.loads(path.read_text())
+    for annotation in annotations['annotations']:
+        annotation['fixations'] = [[column, row] for row, column in annotation['fixations']]
+    copy = folder / 'fixations_swapped.json'
+    copy.write_text(json.dumps(annotations))
+    return copy
+
+
 def test_self_check_on_real_images(reference_data, tmp_path):
     path = reference_data / 'salicon10' / 'fixations_train2014examples.json'
     for protocol in METRICS:
         done = evaluate('--self-check', '--fixations', path, '--protocol', protocol)
         assert done.returncode == 0 and 'WRONG' not in done.stdout
-    annotations = json.loads(path.read_text())
-    for annotation in annotations['annotations']:
-        annotation['fixations'] = [[column, row] for row, column in annotation['fixations']]
-    swapped = tmp_path / 'fixations_swapped.json'
-    swapped.write_text(json.dumps(annotations))
-    done = evaluate('--self-check', '--fixations', swapped)
+    done = evaluate('--self-check', '--fixations', swapped(path, tmp_path))
     assert done.returncode == 1 and done.stdout.count('swapped') == 2
 
 
@@ -355,3 +360,22 @@ def test_how_far_a_map_can_get_on_real_images(reference_data):
     assert nss == pytest.approx(1.65, abs=0.005) and count == 73_630
     nss, count = of_the_truth_itself('duplicates')
     assert nss > 2.6 and count == 3_965
+
+
+@pytest.mark.long
+def test_from_jpeg_to_table(reference_data, tmp_path):
+    """The ten real images by the stand-in weights; and the same with swapped coordinates."""
+    data, weights = reference_data / 'salicon10', tmp_path / 'standin.npz'
+    fixations = data / 'fixations_train2014examples.json'
+    assert script('weights/make_standin.py', '--output', weights).returncode == 0
+    predicted = ['--weights', weights, '--output', tmp_path / 'maps', '--format', 'jpg,png,npy,overlay']
+    assert script('03-predict.py', data / 'images', *predicted).returncode == 0
+    done = evaluate('--maps', tmp_path / 'maps', '--fixations', fixations, '--output', tmp_path / 'r.json')
+    assert (done.returncode, done.stderr) == (0, '')
+    summary = json.loads((tmp_path / 'r.json').read_text())['summary']
+    found = {metric: entry['mean'] for metric, entry in summary.items()}
+    assert found['NSS'] > 1.2 and found['AUC-Judd'] > 0.8 and found['sAUC'] > 0.6 and found['IG'] > 0.2
+    done = evaluate('--self-check', '--maps', tmp_path / 'maps', '--fixations', fixations)
+    assert done.returncode == 0 and 'WRONG' not in done.stdout
+    done = evaluate('--self-check', '--maps', tmp_path / 'maps', '--fixations', swapped(fixations, tmp_path))
+    assert done.returncode == 1 and 'with row and column swapped' in done.stdout

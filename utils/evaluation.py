@@ -6,6 +6,7 @@ import zlib
 from collections import namedtuple
 
 import numpy as np
+import scipy
 
 from utils import metrics
 from utils.command_line import CouldNotStart
@@ -183,14 +184,14 @@ def summary(scores, names):
 
 def described(settings, truth, scored, resized):
     """Everything that shapes the numbers, as text or numbers by name; for the head of every output."""
-    mit = settings.protocol == 'mit'
+    mit, zoom = settings.protocol == 'mit', f'zoom, order 3, SciPy {scipy.__version__}'
     shown = {
         'protocol': settings.protocol,
         'images': scored,
         'layout': truth.layout,
         'fixation type': truth.fixation_type,
         'fixation filter': truth.fixation_filter,
-        'maps resized': f'{resized} ({"bicubic, as imresize" if mit else "spline of order 3"})',
+        'maps resized': f'{resized} ({"bicubic, as imresize" if mit else zoom})',
         'seed': settings.seed,
     }
     if mit:
