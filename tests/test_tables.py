@@ -111,6 +111,11 @@ def test_writes_by_extension(tmp_path):
     assert b'bad\\udcff' in (tmp_path / 'bad.csv').read_bytes()
 
 
+def test_no_negative_zero():
+    summaries = {'ours': {name: {'mean': -1e-9, 'stderr': 0.0, 'n': 2} for name in METRICS}}
+    assert '-0.0000' not in as_markdown(report('table2', summaries=summaries))
+
+
 def test_other_extensions_are_refused(tmp_path):
     for path in ('x.txt', 'x', str(tmp_path)):
         with pytest.raises(CouldNotStart):

@@ -190,7 +190,7 @@ def _digits(name):
 def _number(value):
     if isinstance(value, int):
         return str(value)
-    return 'nan' if math.isnan(value) else f'{value:.4f}'
+    return 'nan' if math.isnan(value) else f'{round(value, 4) + 0:.4f}'  # + 0: no -0.0000
 
 
 def _with_error(entry):
