@@ -112,6 +112,22 @@ def test_maps_in_folders_by_split(data, tmp_path):
     assert (done.returncode, done.stderr) == (0, '')
 
 
+@pytest.mark.parametrize('stream', [[], ['--stream']])
+def test_a_pickle_of_01_gives_the_same_numbers(data, tmp_path, stream):
+    fixations = data / 'fixations_val2014.json'
+    write_maps(tmp_path / 'images', extension='.jpg')
+    inputs = ['--images', tmp_path / 'images', '--fixations', fixations, '--output', tmp_path / 'data']
+    assert script('01-data-preprocessing.py', *inputs, *stream).returncode == 0
+    found = []
+    for path in (fixations, tmp_path / 'data' / 'validationData.pickle'):
+        output = tmp_path / 'r.json'
+        done = evaluate('--maps', data / 'maps', '--fixations', path, '--output', output)
+        assert done.returncode == 0
+        found.append(json.loads(output.read_text()))
+    assert found[0]['images'] == found[1]['images'] and found[0]['summary'] == found[1]['summary']
+    assert [entry['settings']['layout'] for entry in found] == ['2015 JSON', 'pickle']
+
+
 def test_published_rows(data):
     inputs = ['--maps', data / 'maps', '--fixations', data / 'fixations']
     done = evaluate(*inputs, '--compare', 'table2', 'table3', 'table4-salicon', 'table4-mit300')
