@@ -80,6 +80,7 @@ def parser():
     option(
         '--compare',
         nargs='+',
+        action='extend',
         default=[],
         metavar='TABLE',
         choices=['table2', 'table3', 'table4-salicon', 'table4-mit300'],
@@ -88,6 +89,7 @@ def parser():
     option(
         '--output',
         nargs='+',
+        action='extend',
         default=[],
         metavar='FILE',
         help='.csv, .json, .md or .tex, one or more (default: only the table on stdout)',
@@ -286,6 +288,8 @@ def score_snapshots(options, truth, settings, workers):
     sources = image_sources.find([options.images])
     sources = {source.name: source for source in sources}
     sources, skipped = pair(sources, options.images, truth, options)
+    stem, extension = os.path.splitext(options.figure)
+    stem = stem if extension in ('.png', '.pdf') else options.figure
     predictor, summaries = None, {}
     for epoch, path in find_snapshots(options.snapshots).items():
         try:
@@ -307,11 +311,11 @@ def score_snapshots(options, truth, settings, workers):
         report = tables.Report(described, settings.metrics, {}, summaries, options.compare)
         for output in options.output:
             tables.write(output, report)
-        figure3.draw(options.figure, summaries, settings.metrics, published=options.protocol == 'mit')
+        figure3.draw(stem, summaries, settings.metrics, published=options.protocol == 'mit')
     if not summaries:
         raise HadToStop(f'none of the snapshots could be scored: {skipped[0]}')
     print(printable(tables.as_markdown(report)), end='')
-    say(f'drawn: {options.figure}.png and {options.figure}.pdf')
+    say(f'drawn: {stem}.png and {stem}.pdf')
     return DONE, skipped
 
 

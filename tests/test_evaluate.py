@@ -142,12 +142,14 @@ def test_missing_and_extra_maps(data, tmp_path):
     maps = write_maps(tmp_path / 'maps', STEMS[2:])
     cv2.imwrite(str(maps / 'stray.png'), saliency_map(0))
     inputs = ['--maps', maps, '--fixations', data / 'fixations', '--output', tmp_path / 'r.csv']
+    inputs += ['--output', tmp_path / 'r.md']  # given twice, both are written
     done = evaluate(*inputs)
     assert done.returncode == 2 and done.stdout == '' and not (tmp_path / 'r.csv').exists()
     assert STEMS[0] in done.stderr and STEMS[1] in done.stderr and 'stray' in done.stderr
     done = evaluate(*inputs, '--allow-missing')
     assert done.returncode == 1
     assert STEMS[0] in done.stderr and STEMS[1] in done.stderr and 'stray' in done.stderr
+    assert (tmp_path / 'r.md').read_text() == done.stdout
     head, *rows = csv.reader((tmp_path / 'r.csv').open())
     assert [row[0] for row in rows] == [*STEMS[2:], 'mean', 'stderr', 'n'] and rows[-1][1] == '10'
 
@@ -328,7 +330,7 @@ def test_figure3(data, tmp_path):
         arrays = [random.uniform(-0.05, 0.05, shape).astype(np.float32) for *_, shape in generator_layout()]
         np.savez(tmp_path / 'snapshots' / f'gen_modelWeights{epoch:04d}.npz', *arrays)
     (tmp_path / 'snapshots' / 'gen_modelWeights0030.npz').write_bytes(b'PK')
-    output, figure = tmp_path / 'r.json', tmp_path / 'new' / 'figure'
+    output, figure = tmp_path / 'r.json', tmp_path / 'new' / 'figure.png'
     inputs = ['--snapshots', tmp_path / 'snapshots', '--images', data / 'maps', '--size', '64x48']
     more = ['--fixations', data / 'fixations', '--batch-size', '5', '--figure', figure, '--output', output]
     done = evaluate(*inputs, *more, '--compare', 'table3')
@@ -338,7 +340,7 @@ def test_figure3(data, tmp_path):
     assert list(found['epochs']) == ['0', '15']
     assert set(found['epochs']['0']) == {'SIM', 'AUC-Judd', 'AUC-Borji', 'CC', 'NSS', 'IG'}
     assert found['epochs']['0']['NSS']['n'] == 12 and found['epochs']['0'] != found['epochs']['15']
-    assert figure.with_suffix('.png').exists() and figure.with_suffix('.pdf').exists()
+    assert figure.exists() and figure.with_suffix('.pdf').exists()
 
 
 # --- the real images ---
