@@ -1,7 +1,10 @@
 """Images as the original read, resized and wrote them, by OpenCV."""
 
+import io
 import os
 import re
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -59,7 +62,10 @@ def decode(data, path, flags):
         if data.startswith(signature) and not is_whole(data):
             raise Unreadable(f'{os.fspath(path)}: the {name} is cut short or broken')
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        if data.startswith(_JPEG_2000):
+            image = _decode_apart(data, flags)
+        else:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
         if error.code == cv2.Error.StsNoMem:
             raise MemoryError from None
@@ -72,6 +78,23 @@ def decode(data, path, flags):
     if image is None:
         raise Unreadable(f'{os.fspath(path)}: not an image that OpenCV can read, or a broken one')
     return image
+
+
+_JPEG_2000 = (b'\0\0\0\x0cjP  ', b'\xff\x4f\xff\x51')
+_APART = """
+import sys, cv2, numpy
+image = cv2.imdecode(numpy.frombuffer(sys.stdin.buffer.read(), 'u1'), int(sys.argv[1]))
+if image is not None:
+    numpy.save(sys.stdout.buffer, image)
+"""
+
+
+def _decode_apart(data, flags):
+    """`cv2.imdecode` in a process of its own, which a broken JPEG 2000 can kill; None where it did."""
+    result = subprocess.run([sys.executable, '-c', _APART, str(flags)], input=data, capture_output=True)
+    if result.returncode or not result.stdout:
+        return None
+    return np.load(io.BytesIO(result.stdout), allow_pickle=False)
 
 
 def _jpeg_ends(data):
