@@ -210,9 +210,7 @@ def finite(saliency_map, source, arguments):
 
     if not np.isfinite(saliency_map).all():
         raise HadToStop(
-            one_line(
-                f'{arguments.weights}: makes a map of {source.path} that is not finite; take other weights'
-            )
+            one_line(f'{arguments.weights}: makes no finite map of {source.path}; take other weights')
         )
     return saliency_map
 

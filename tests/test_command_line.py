@@ -48,7 +48,7 @@ def test_help_ends_in_every_default():
     parser.add_argument('--most', help='at most so many (default: all)')
     parser.add_argument('--flag', action='store_true', help='yes or no')
     text = ' '.join(parser.format_help().split())
-    assert 'what to read options:' in text
+    assert 'what to read opt' in text  # options:, or on Python 3.9 optional arguments:
     assert 'how many (default: 3)' in text
     assert 'at most so many (default: all) --flag' in text
     assert 'yes or no (default: False)' in text

@@ -518,3 +518,25 @@ def test_a_full_disk(kind, small_disk, many, seeded_weights):
     for name in files_in(small_disk / 'out'):
         path = small_disk / 'out' / name
         assert (np.load(path) if kind == 'npy' else read_rgb(path)).shape[:2] == (400, 500)
+
+
+@pytest.mark.parametrize('size', ['4096x4096', '65536x65536'])
+def test_more_than_the_memory_holds(size, seeded_weights, tmp_path):
+    """An image that cannot be resized to it is skipped; a network that cannot hold it ends the run."""
+    write_image(tmp_path / 'a.png', noise())
+    result = subprocess.run(
+        [
+            *('bash', '-c', 'ulimit -v 4500000; exec "$@"', '', sys.executable, ROOT / '03-predict.py'),
+            *('a.png', '--weights', seeded_weights, '--size', size),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert 'Traceback' not in result.stderr
+    if result.returncode == 1:
+        assert 'skipped a.png: not enough memory' in result.stderr
+    else:
+        assert result.returncode == 3
+        assert re_one_line(result.stderr, 'out of memory; what was finished is kept'), result.stderr
+    assert files_in(tmp_path) == ['a.png']

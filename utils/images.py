@@ -129,7 +129,12 @@ def shrink(image, width, height):
     """
     if image.shape[:2] == (height, width):
         return image
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    try:
+        return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise MemoryError from None
+        raise
 
 
 def encode(image, extension):
