@@ -121,6 +121,7 @@ def _file(name, folder):
         image = read_rgb(path)
         return image, image.shape[:2]
 
+    # note: deviation 7: the original cuts names at the first dot
     return Source(os.path.splitext(name)[0], path, read)
 
 

@@ -48,7 +48,7 @@ def nss(saliency_map, fixation_map):
     Peters et al. 2005; NSS.m of the MIT saliency benchmark.
     """
     saliency_map, fixated = _map_and_fixated(saliency_map, fixation_map)
-    # note: deviation constant-map: NaN, where the reference divides rounding noise by rounding noise
+    # note: deviation 14: NaN, where the reference divides rounding noise by rounding noise
     if not fixated.any() or _constant(saliency_map):
         return NAN
     return float((saliency_map[fixated].mean() - saliency_map.mean()) / saliency_map.std(ddof=1))
@@ -339,7 +339,7 @@ def emd(saliency_map, ground_truth):
         return 0.0
     if too_much.size * too_little.size > LARGEST_EMD:
         raise ValueError(f'{surplus.size} cells of 32 x 32 pixels are too many for EMD: leave it out')
-    # note: deviation exact-emd: floats, where the reference rounds masses and distances to integers
+    # note: deviation 15: floats, where the reference rounds masses and distances to integers
     from ot import emd2  # takes a second to import
 
     rows, columns = np.divmod(np.arange(surplus.size), small[1])
@@ -413,7 +413,7 @@ def salicon_sauc(saliency_map, fixations, other_fixations):
     sauc.py of salicon-evaluation.
     """
     saliency_map, fixations = _map_and_list(saliency_map, fixations)
-    # note: deviation fresh-counts: the reference's second call in a process goes on from the first's counts
+    # note: deviation 16: the reference's second call in a process goes on from the first's counts
     counts = np.array(other_fixations)
     if counts.shape != saliency_map.shape:
         raise ValueError(f'shapes differ: map {saliency_map.shape}, fixations {counts.shape}')
@@ -514,7 +514,7 @@ def resize_mit(saliency_map, shape):
     saliency_map = _map(saliency_map)
     if saliency_map.shape == tuple(shape):
         return saliency_map
-    # note: deviation clipped-resize: negative values would leave KL without a value
+    # note: deviation 17: negative values would leave KL without a value
     return np.clip(_bicubic(saliency_map, shape), min(0, saliency_map.min()), max(1, saliency_map.max()))
 
 

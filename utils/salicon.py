@@ -248,7 +248,7 @@ def _walk(folder, extensions, problems):
         visited.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith('.'))
         for name in sorted(names):
-            # note: deviation whole-stem: the original cuts names at the first dot.
+            # note: deviation 7: the original cuts names at the first dot.
             stem, extension = os.path.splitext(name)
             if name.startswith('.') or extension.lower() not in extensions:
                 continue
@@ -345,7 +345,7 @@ def _join(images, maps, fixations):
     renamed = join(fixations)
     maps = {new: maps[stem] for stem, new in join(maps).items()}
     fixations = {new: fixations[stem] for stem, new in renamed.items()}
-    # note: deviation sorted-samples: the original's order is that in which glob finds the maps, which differs
+    # note: deviation 6: the original's order is that in which glob finds the maps, which differs
     # from one disk to the next.
     every = images.keys() | maps.keys() | fixations.keys()
     stems = sorted(every, key=lambda stem: (os.path.basename(stem), stem))
