@@ -27,8 +27,8 @@ def build(input_height, input_width, concat_var, fc4_units=100):
     Pan et al. 2017, Table 1.
     """
     # note: deviation 4: the original sums in float32. These layers have 1 % of an update's operations, and
-    # with float32 sums it depends on the BLAS kernel on which side of 0 some activations fall, which moves the
-    # costs of the second update a hundred times further from the original's than two of its own kernels lie.
+    # with float32 sums it depends on the BLAS kernel on which side of 0 some activations fall, which moves
+    # the second update's costs a hundred times further from the original's than two of its own kernels lie.
     exact = {'exact': True}
     net = {'input': InputLayer((None, 4, input_height, input_width), concat_var)}
     net['merge'] = Conv2DLayer(net['input'], 3, filter_size=1, pad=0, flip_filters=False, **exact)

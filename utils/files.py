@@ -29,7 +29,7 @@ def read_bytes(path, limit=2**30):
             raise Unreadable(f'{os.fspath(path)}: not a file')
         if status.st_size > limit:
             raise Unreadable(f'{os.fspath(path)}: {status.st_size} bytes, more than such a file can need')
-        with open(path, 'rb') as file:
+        with open(path, 'rb', buffering=0) as file:
             return file.read(status.st_size)
     except OSError as error:
         raise Unreadable(f'{os.fspath(path)}: {error.strerror}') from None

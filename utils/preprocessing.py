@@ -41,8 +41,8 @@ def prepare(record, data_set, output, size):
         return _prepare(record, data_set, output, size)
     except Unreadable as error:
         return Prepared({}, None, None, str(error))
-    except MemoryError:
-        return Prepared({}, None, None, f'{record.image}: not enough memory for it')
+    except (MemoryError, cv2.error):
+        return Prepared({}, None, None, f'{record.image}: too large for the memory or for OpenCV')
 
 
 def is_test(record):
@@ -63,18 +63,22 @@ def _check_parts(record, data_set):
 
 
 def _prepare(record, data_set, output, size):
+    # note: deviation 18: the original's filePath is absolute; these are relative to the pickle,
+    # so that its bytes do not depend on where it is written.
     image_path, map_path = (f'{folder}/{record.stem}.png' for folder in ('images', 'maps'))
     source = read_bytes(record.image)
     image, rows_columns, image_png = _shrunk(
         os.path.join(output, image_path), source, size, lambda: decode(source, record.image, cv2.IMREAD_COLOR)
     )
     image = ImageContainer(image, image_path, InputType.image)
+    # note: deviation 19: the original fails at them; they have an image and nothing else.
     test_sample = Target(image, size=rows_columns)
     if is_test(record):
         _write(output, image_path, image_png)
         return Prepared({'test': test_sample}, None, rows_columns, None)
 
     fixations = data_set.fixations(record)
+    _check_size(fixations.size, record.fixations, rows_columns, record.image)
     map_source = read_bytes(record.map) if record.map else fixations.points.tobytes()
     saliency, map_size, map_png = _shrunk(
         os.path.join(output, map_path),
@@ -82,9 +86,7 @@ def _prepare(record, data_set, output, size):
         size,
         lambda: data_set.saliency_map(record, fixations, map_source),
     )
-    for other, path in ((fixations.size, record.fixations), (map_size, record.map)):
-        if other != rows_columns:
-            raise Unreadable(f'{path}: it is for {_says(other)}, but {record.image} is {_says(rows_columns)}')
+    _check_size(map_size, record.map, rows_columns, record.image)
     if not saliency.any():
         raise Unreadable(f'{record.map or record.image}: the map is empty')
     _write(output, image_path, image_png)
@@ -121,5 +123,10 @@ def _write(output, path, png):
         write_bytes(os.path.join(output, path), png)
 
 
-def _says(size):
-    return f'{size[1]} x {size[0]}'
+def _check_size(size, path, image_size, image_path):
+    # note: deviation 20: the original resizes each part by itself, whatever their sizes.
+    if size != image_size:
+        (rows, columns), (image_rows, image_columns) = size, image_size
+        raise Unreadable(
+            f'{path}: it is for {columns} x {rows}, but {image_path} is {image_columns} x {image_rows}'
+        )

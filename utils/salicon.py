@@ -95,12 +95,16 @@ class DataSet:
         else:
             fixation_map = _read_fixation_map(record.fixations)
             points, size = np.argwhere(fixation_map) + 1, fixation_map.shape
+        if size[0] * size[1] > LARGEST:
+            raise Unreadable(f'{record.fixations}: an image of {size[1]} x {size[0]} is too large')
         points = np.rint(points) - 1  # 0-based from here on; a nan or inf lies outside
         inside = np.all((points >= 0) & (points < size), axis=1)
         rows, columns = points[inside].astype(np.int64).T
         places = np.sort(rows * size[1] + columns)
         if self.fixation_filter == 'duplicates':
             places = places[1:][places[1:] == places[:-1]]
+        # note: deviation 21: a pixel that was fixated several times is there several times; the
+        # original's layout cannot say how often.
         kept = np.stack(np.divmod(places, size[1]), axis=1)
         return Fixations(kept, size, len(points) - len(rows), recorded, samples)
 
@@ -382,7 +386,7 @@ def _read_gaze(path, fixation_type):
         if not isinstance(gaze, dict):
             raise ValueError
         rows, columns = (int(side) for side in np.ravel(resolution))
-        if min(rows, columns) < 1 or rows * columns > LARGEST:
+        if min(rows, columns) < 1:
             raise ValueError
         # MATLAB may have saved the empty ones in any shape.
         pooled = [np.empty((0, 2)), *(array for array in gaze[wanted] if array.size)]

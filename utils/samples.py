@@ -22,6 +22,7 @@ from utils.files import Unreadable, atomic_write
 
 ASSUMED_SIZE = (480, 640)  # SALICON's; the original's pickles hold none
 MOST_PIXELS = 2**28  # of an image, see utils/images.py
+# note: deviation 12: the original's are of protocol 0 and name its own classes.
 _PROTOCOL = 3  # the first that stores bytes as they are; the later ones cannot be written piece by piece
 
 
@@ -74,6 +75,7 @@ class Target:
         Of the original image.
     """
 
+    # note: deviation 13: the original's samples have no size.
     def __init__(self, image, saliency=None, fixation=None, size=ASSUMED_SIZE):
         self.image, self.saliency, self.fixation, self.size = image, saliency, fixation, size
 
