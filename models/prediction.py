@@ -2,6 +2,7 @@
 
 import numpy as np
 import theano
+from lasagne.init import Constant
 
 from models.model import Model
 from utils.weights import set_values
@@ -13,16 +14,17 @@ class Predictor:
     Parameters
     ----------
     arrays : list of 54 float32 arrays, see `utils.weights.read_generator`
+        Kept, not copied.
     width, height : int
         Multiples of 16.
     """
 
     def __init__(self, arrays, width=256, height=192):
-        self._model = Model(width, height, batch_size=1)
+        self._model = Model(width, height, batch_size=1, W=Constant(0))  # random ones take a second
         self.set_weights(arrays)
 
     def set_weights(self, arrays):
-        set_values(self._model.net['output'], arrays)
+        set_values(self._model.net['output'], arrays, borrow=True)
 
     def __call__(self, images):
         """Predicts.
