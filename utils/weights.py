@@ -85,7 +85,7 @@ def flipped(arrays):
     """
     first = len(encoder_layout())
     return [
-        np.ascontiguousarray(array[:, :, ::-1, ::-1]) if i >= first and array.ndim == 4 else array
+        array[:, :, ::-1, ::-1].copy() if i >= first and array.ndim == 4 else array
         for i, array in enumerate(arrays)
     ]
 
