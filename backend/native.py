@@ -5,6 +5,7 @@ import ctypes
 import hashlib
 import os
 import platform
+import stat
 import subprocess
 import tempfile
 
@@ -65,43 +66,60 @@ def library(source, *flags):
     key.append(' '.join(sorted(cpu_features())).encode())
     digest = hashlib.sha256(b'\0'.join(hashlib.sha256(part).digest() for part in key)).hexdigest()
     name = f'{os.path.splitext(os.path.basename(source))[0]}-{digest[:24]}.so'
-    path = os.path.join(_folder(theano.config.compiledir), name)
-    if not _is_whole(path):
+    path = os.path.join(folder(), name)
+    if whole(path) is None:  # one cut short would kill the process when loaded
         _compile(theano.config.cxx, source, flags, path)
     return ctypes.CDLL(path)
 
 
-def _folder(compiledir):
+def folder():
     """A folder in Theano's that belongs to this user and that nobody else can write to.
 
     What is loaded from it is run, so that where there is none, a temporary one must do.
     """
-    folder = os.path.join(compiledir, 'salgan')
+    import theano
+
+    path = os.path.join(theano.config.compiledir, 'salgan')
     with contextlib.suppress(FileExistsError):
-        os.mkdir(folder, 0o700)
-    status = os.lstat(folder)
-    if status.st_uid != os.geteuid() or status.st_mode & 0o022 or not os.path.isdir(folder):
+        os.mkdir(path, 0o700)
+    status = os.lstat(path)
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022 or not stat.S_ISDIR(status.st_mode):
         return tempfile.mkdtemp(prefix='salgan-')
-    return folder
+    return path
 
 
-def _is_whole(path):
-    """Whether the library ends in its own checksum: one cut short would kill the process when loaded."""
+def whole(path):
+    """The bytes of a file of `keep`'s; None where there is none, or one cut short or changed."""
     try:
         with open(path, 'rb') as file:
             data = file.read()
     except OSError:
-        return False
-    return len(data) > _DIGEST and hashlib.sha256(data[:-_DIGEST]).digest() == data[-_DIGEST:]
+        return None
+    good = len(data) > _DIGEST and hashlib.sha256(data[:-_DIGEST]).digest() == data[-_DIGEST:]
+    return data[:-_DIGEST] if good else None
+
+
+def keep(path, data):
+    """Writes `data` and their checksum, under a temporary name that is then moved to `path`.
+
+    The loader of libraries looks at nothing behind their end, and neither does that of pickles.
+    """
+    handle, temporary = tempfile.mkstemp(suffix='.part', dir=os.path.dirname(path))
+    try:
+        with open(handle, 'wb') as file:
+            file.write(data + hashlib.sha256(data).digest())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
 
 
 def _compile(compiler, source, flags, path):
     notices.compiling()
-    handle, temporary = tempfile.mkstemp(suffix='.part', dir=os.path.dirname(path))
-    os.close(handle)
-    try:
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(path)) as scratch:
+        output = os.path.join(scratch, 'library.so')
         result = subprocess.run(
-            [compiler, *FLAGS, *flags, os.fspath(source), '-o', temporary],
+            [compiler, *FLAGS, *flags, os.fspath(source), '-o', output],
             capture_output=True,
             stdin=subprocess.DEVNULL,
             text=True,
@@ -111,11 +129,5 @@ def _compile(compiler, source, flags, path):
         if result.returncode:
             lines = result.stderr.strip().splitlines() or [f'exit status {result.returncode}']
             raise OSError(f'{compiler}: {next((line for line in lines if "error" in line), lines[0])}')
-        with open(temporary, 'rb+') as file:
-            checksum = hashlib.sha256(file.read()).digest()
-            file.write(checksum)  # after the end of the ELF file, where nothing looks
-        os.chmod(temporary, 0o700)
-        os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        with open(output, 'rb') as file:
+            keep(path, file.read())

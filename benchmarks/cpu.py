@@ -19,9 +19,9 @@ REQUIREMENTS = [
     'torch==2.13.0',
     'numpy==1.26.4',
     'tqdm',
-    'onnx==1.18.0',
+    'onnx==1.23.2',
     'onnxruntime==1.32.0',
-    'ncnn==1.0.20260526',
+    'ncnn==1.0.20261020',
 ]
 NAMES = {
     'theano': 'ours',
@@ -33,7 +33,7 @@ NAMES = {
     'ncnn': 'ncnn',
 }
 OURS = ('theano', 'corrmm', 'float64')
-PREDICT = ('theano', 'corrmm', 'channels_last', 'torch', 'compiled')
+PREDICT = ('theano', 'corrmm', 'channels_last', 'torch')
 TRAIN = ('theano', 'corrmm', 'torch', 'channels_last')
 
 
@@ -175,7 +175,7 @@ class Engine:
         self.start_up = time.perf_counter() - start
 
     def run(self):
-        """(seconds, peak in MB)"""
+        """(seconds, CPU seconds, peak in MB)"""
         self.ask.write('\n')
         self.ask.flush()
         return tuple(map(float, self.answers.readline().split()))
@@ -186,7 +186,7 @@ class Engine:
 
 
 def measure(names, task, folder, python, runs, expected=None):
-    """One row an engine: (name, median seconds, peak MB, seconds of start-up, largest error or None)."""
+    """One row an engine: (name, median seconds, CPU seconds, peak MB, start-up in seconds, error or None)."""
     import numpy as np
 
     engines: dict = {}
@@ -212,8 +212,8 @@ def measure(names, task, folder, python, runs, expected=None):
     return [
         (
             name,
-            float(np.median([seconds for seconds, _ in result])),
-            max(memory for _, memory in result),
+            *np.median(result, axis=0)[:2],
+            result[-1][2],
             engines[name].start_up,
             errors.get(name),
         )
@@ -222,12 +222,17 @@ def measure(names, task, folder, python, runs, expected=None):
 
 
 def table(title, rows, base):
-    seconds = {row[0]: row[1] for row in rows}
-    print(f'\n{title}\n{"":24}{"seconds":>9}{"ratio":>8}{"peak MB":>9}{"start-up s":>12}{"error":>10}')
-    for name, median, memory, start_up, error in rows:
-        ratio = f'{median / seconds[base]:.2f}' if base in seconds else ''
+    seconds = {row[0]: row[1:3] for row in rows}
+    heads = f'{"seconds":>9}{"ratio":>8}{"CPU s":>8}{"ratio":>8}{"peak MB":>9}{"start-up s":>12}{"error":>10}'
+    print(f'\n{title}\n{"":24}{heads}')
+    for name, wall, cpu_seconds, memory, start_up, error in rows:
+        ratios = [f'{a / b:.2f}' for a, b in zip((wall, cpu_seconds), seconds.get(base, ()))] or ['', '']
         shown = f'{error:.1e}' if error is not None else ''
-        print(f'{NAMES[name]:24}{median:9.3f}{ratio:>8}{memory:9.0f}{start_up:12.1f}{shown:>10}', flush=True)
+        print(
+            f'{NAMES[name]:24}{wall:9.3f}{ratios[0]:>8}{cpu_seconds:8.3f}{ratios[1]:>8}'
+            f'{memory:9.0f}{start_up:12.1f}{shown:>10}',
+            flush=True,
+        )
     print(f'ratio: to {NAMES[base]}; start-up: from process start to the first result, compiled before')
 
 

@@ -452,7 +452,7 @@ def save(path, arrays):
                 np.lib.format.write_array(member, array, allow_pickle=False)
 
 
-def set_values(layer, arrays, borrow=False):
+def set_values(layer, arrays):
     """Sets all parameters of the network that ends in `layer`, or none.
 
     Parameters
@@ -461,8 +461,6 @@ def set_values(layer, arrays, borrow=False):
         The parameters are those of `lasagne.layers.get_all_params(layer)`, in that order.
     arrays : sequence of arrays
         One a parameter; cast to the parameters' type, which is theano.config.floatX.
-    borrow : bool
-        The network may keep the arrays themselves, which saves 127 MB: for predictions, which change none.
 
     Raises
     ------
@@ -479,4 +477,4 @@ def set_values(layer, arrays, borrow=False):
         if np.shape(array) != shape:
             raise ValueError(f'arr_{i} ({parameter}) has shape {np.shape(array)}, the network has {shape}')
     for parameter, array in zip(parameters, arrays):
-        parameter.set_value(np.asarray(array, parameter.dtype), borrow=borrow)
+        parameter.set_value(np.asarray(array, parameter.dtype))
