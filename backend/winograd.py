@@ -162,7 +162,7 @@ def usable():
     try:
         _engine()
     except OSError as error:
-        print(f'convolutions are left to Theano, some eight times slower: {error}', file=sys.stderr)
+        print(f'convolutions are left to Theano, several times slower: {error}', file=sys.stderr)
         return False
     return True
 

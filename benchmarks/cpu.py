@@ -33,7 +33,7 @@ NAMES = {
     'ncnn': 'ncnn',
 }
 OURS = ('theano', 'corrmm', 'float64')
-PREDICT = ('theano', 'corrmm', 'channels_last', 'torch')
+PREDICT = ('theano', 'corrmm', 'channels_last', 'torch', 'compiled')
 TRAIN = ('theano', 'corrmm', 'torch', 'channels_last')
 
 
