@@ -6,6 +6,7 @@ Each function says what it mends. `backend/__init__.py` calls them in their orde
 import hashlib
 import importlib
 import importlib.metadata
+import importlib.util
 import logging
 import shutil
 import sys
@@ -24,10 +25,12 @@ def before_theano():
     _numpy_distutils()
     if sys.version_info >= (3, 12):
         _distutils()
+    _scipy_stats()
 
 
 def after_theano():
     """What can only be mended in Theano itself, and what Lasagne 0.1 asks of it."""
+    _scipy_stats_no_more()
     _stable_cache()
     if NUMPY_2:
         _autocast()
@@ -80,6 +83,10 @@ def _numpy_names():
             sctype2char=lambda dtype: np.dtype(dtype).char,
             cast=_Cast(),
         )
+        # numpy.core warns of its new name whenever Theano asks it for the C API's version
+        umath = importlib.import_module('numpy._core._multiarray_umath')
+        vars(importlib.import_module('numpy.core'))['_multiarray_umath'] = umath
+        _module('numpy.linalg.linalg', LinAlgError=np.linalg.LinAlgError)  # asked for by the GPU back end
     for name, value in names.items():
         if name not in np.__dict__:
             setattr(np, name, value)
@@ -122,7 +129,29 @@ def _distutils():
             'platstdlib' if standard_lib else 'platlib'
         ),
     )
+    # Theano's GPU back end imports a debugging tool that imports imp, gone at the same time
+    _module('imp', find_module=importlib.util.find_spec)
     _module('distutils.spawn', find_executable=lambda name, path=None: shutil.which(name, path=path))
+
+
+_put_off = types.ModuleType('scipy.stats')
+
+
+def _scipy_stats():
+    """Half of what Theano takes to import is scipy.stats, which it needs for one function of a chi square.
+
+    SciPy imports its parts when first asked for them; Theano's `import scipy.stats` finds an empty module.
+    It also does without scipy.signal then, which it has only for convolving in Python, without a compiler.
+    """
+    import scipy
+
+    if '__getattr__' in vars(scipy):
+        sys.modules.setdefault('scipy.stats', _put_off)
+
+
+def _scipy_stats_no_more():
+    if sys.modules.get('scipy.stats') is _put_off:
+        del sys.modules['scipy.stats']
 
 
 def _stable_cache():

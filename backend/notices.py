@@ -3,9 +3,23 @@
 import functools
 import sys
 
+from backend import checks
+
+_said: list = []
+
+
+def compiling():
+    """Says, before the first C++ of this process is compiled, that this is done once."""
+    if not _said:
+        _said.append(True)
+        print(
+            'compiling the networks for this machine: once, about a minute; kept for later runs',
+            file=sys.stderr,
+        )
+
 
 def announce_compilation():
-    """Says, before the first C++ module of this process is compiled, that this is done once.
+    """Makes Theano say so too, and end in a sentence where compilation fails.
 
     A warm start compiles nothing and says nothing.
     """
@@ -15,11 +29,11 @@ def announce_compilation():
 
     @functools.wraps(compile_str)
     def announcing(*arguments, **keywords):
-        GCC_compiler.compile_str = staticmethod(compile_str)
-        print(
-            'compiling the networks for this machine: once, about a minute; kept for later runs',
-            file=sys.stderr,
-        )
-        return compile_str(*arguments, **keywords)
+        compiling()
+        try:
+            return compile_str(*arguments, **keywords)
+        except Exception as error:
+            checks.compilation_failed(error)
+            raise
 
     GCC_compiler.compile_str = staticmethod(announcing)

@@ -60,6 +60,11 @@ def atomic_write(path, mode='wb', durable=False, **keywords):
         raise
 
 
+def is_temporary(name):
+    """Whether `atomic_write` gives such names: what a killed process left, or a running one is writing."""
+    return name.startswith('.salgan-') and name.endswith('.part')
+
+
 def write_bytes(path, data, durable=False):
     """Writes `data` to `path`, atomically."""
     with atomic_write(path, durable=durable) as file:

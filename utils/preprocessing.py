@@ -63,7 +63,7 @@ def _check_parts(record, data_set):
 
 
 def _prepare(record, data_set, output, size):
-    # note: deviation relative-paths: the original's filePath is absolute; these are relative to the pickle,
+    # note: deviation 18: the original's filePath is absolute; these are relative to the pickle,
     # so that its bytes do not depend on where it is written.
     image_path, map_path = (f'{folder}/{record.stem}.png' for folder in ('images', 'maps'))
     source = read_bytes(record.image)
@@ -71,7 +71,7 @@ def _prepare(record, data_set, output, size):
         os.path.join(output, image_path), source, size, lambda: decode(source, record.image, cv2.IMREAD_COLOR)
     )
     image = ImageContainer(image, image_path, InputType.image)
-    # note: deviation test-samples: the original fails at them; they have an image and nothing else.
+    # note: deviation 19: the original fails at them; they have an image and nothing else.
     test_sample = Target(image, size=rows_columns)
     if is_test(record):
         _write(output, image_path, image_png)
@@ -124,7 +124,7 @@ def _write(output, path, png):
 
 
 def _check_size(size, path, image_size, image_path):
-    # note: deviation one-size: the original resizes each part by itself, whatever their sizes.
+    # note: deviation 20: the original resizes each part by itself, whatever their sizes.
     if size != image_size:
         (rows, columns), (image_rows, image_columns) = size, image_size
         raise Unreadable(

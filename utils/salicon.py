@@ -103,7 +103,7 @@ class DataSet:
         places = np.sort(rows * size[1] + columns)
         if self.fixation_filter == 'duplicates':
             places = places[1:][places[1:] == places[:-1]]
-        # note: deviation every-fixation: a pixel that was fixated several times is there several times; the
+        # note: deviation 21: a pixel that was fixated several times is there several times; the
         # original's layout cannot say how often.
         kept = np.stack(np.divmod(places, size[1]), axis=1)
         return Fixations(kept, size, len(points) - len(rows), recorded, samples)
@@ -252,7 +252,7 @@ def _walk(folder, extensions, problems):
         visited.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith('.'))
         for name in sorted(names):
-            # note: deviation whole-stem: the original cuts names at the first dot.
+            # note: deviation 7: the original cuts names at the first dot.
             stem, extension = os.path.splitext(name)
             if name.startswith('.') or extension.lower() not in extensions:
                 continue
@@ -349,7 +349,7 @@ def _join(images, maps, fixations):
     renamed = join(fixations)
     maps = {new: maps[stem] for stem, new in join(maps).items()}
     fixations = {new: fixations[stem] for stem, new in renamed.items()}
-    # note: deviation sorted-samples: the original's order is that in which glob finds the maps, which differs
+    # note: deviation 6: the original's order is that in which glob finds the maps, which differs
     # from one disk to the next.
     every = images.keys() | maps.keys() | fixations.keys()
     stems = sorted(every, key=lambda stem: (os.path.basename(stem), stem))

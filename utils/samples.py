@@ -21,7 +21,8 @@ from utils.command_line import say
 from utils.files import Unreadable, atomic_write
 
 ASSUMED_SIZE = (480, 640)  # SALICON's; the original's pickles hold none
-# note: deviation pickle-form: the original's are of protocol 0 and name its own classes.
+MOST_PIXELS = 2**28  # of an image, see utils/images.py
+# note: deviation 12: the original's are of protocol 0 and name its own classes.
 _PROTOCOL = 3  # the first that stores bytes as they are; the later ones cannot be written piece by piece
 
 
@@ -74,7 +75,7 @@ class Target:
         Of the original image.
     """
 
-    # note: deviation sample-size: the original's samples have no size.
+    # note: deviation 13: the original's samples have no size.
     def __init__(self, image, saliency=None, fixation=None, size=ASSUMED_SIZE):
         self.image, self.saliency, self.fixation, self.size = image, saliency, fixation, size
 
@@ -224,6 +225,8 @@ def _check(sample, name):
             number = vars(container).get(attribute)
             if isinstance(number, int) and number in list(kind):
                 setattr(container, attribute, kind(number))  # with the package `enum` they are plain numbers
+    if not isinstance(vars(sample.image).get('filePath'), str):
+        raise Unreadable(f'{name}: its image does not say which file it came from')
     if not _is_size(sample.size):
         raise Unreadable(f'{name}: its size is not (rows, columns)')
     return assumed
@@ -238,7 +241,12 @@ def _is_map(array):
 
 
 def _is_uint8(array, dimensions):
-    return isinstance(array, np.ndarray) and array.dtype == np.uint8 and array.ndim == dimensions
+    return (
+        isinstance(array, np.ndarray)
+        and array.dtype == np.uint8
+        and array.ndim == dimensions
+        and array.size > 0
+    )
 
 
 def _are_fixations(pair):
@@ -251,4 +259,6 @@ def _are_fixations(pair):
 
 
 def _is_size(size):
-    return isinstance(size, tuple) and len(size) == 2 and all(isinstance(n, int) and n > 0 for n in size)
+    if not (isinstance(size, tuple) and len(size) == 2 and all(isinstance(n, int) and n > 0 for n in size)):
+        return False
+    return size[0] * size[1] <= MOST_PIXELS
