@@ -1,0 +1,441 @@
+"""Weights files: the released `.npz` layout, read with distrust and written whole.
+
+A file is what `numpy.savez` makes of a network's arrays: a zip archive of `arr_0.npy`, `arr_1.npy`, ..,
+float32, in the order of the layers. Anybody may have written it, so names, types and shapes are held
+against the tables below before any value is read, nothing is unpickled, and no more is read or allocated
+than those tables allow. All of it happens without Theano, whose import takes seconds.
+"""
+
+import contextlib
+import io
+import os
+import re
+import stat
+import warnings
+import zipfile
+
+import numpy as np
+
+from utils.command_line import CouldNotStart
+from utils.files import atomic_write
+
+# (layer, filters), every one of them 3 x 3
+ENCODER = (
+    [('conv1_1', 64), ('conv1_2', 64), ('conv2_1', 128), ('conv2_2', 128)]
+    + [(f'conv3_{i}', 256) for i in (1, 2, 3)]
+    + [(f'conv{block}_{i}', 512) for block in (4, 5) for i in (1, 2, 3)]
+)
+DECODER = (
+    [(f'uconv{block}_{i}', 512) for block in (5, 4) for i in (3, 2, 1)]
+    + [(f'uconv3_{i}', 256) for i in (3, 2, 1)]
+    + [('uconv2_2', 128), ('uconv2_1', 128), ('uconv1_2', 64), ('uconv1_1', 64)]
+)
+
+MOST_UNITS = 4096  # of fc4: a file says how many it has, and must not make us allocate without bound
+LONGEST_HEADER = 1024  # bytes; numpy writes 80 or 128 for an array of these
+LONGEST_READ = 2**20  # bytes; also bounds the archive's directory, of which 54 arrays need 4000
+
+
+class WeightsError(CouldNotStart):
+    """A file that does not hold the weights asked for: names the file, what is wrong and what to do.
+
+    `reason` is the message without the file's name.
+    """
+
+    def __init__(self, path, reason):
+        super().__init__(f'{os.fsdecode(path)}: {reason}')
+        self.reason = reason
+
+
+# --- what belongs into a file ---
+
+
+def generator_layout():
+    """The 54 arrays of a generator: a list of (layer, parameter, shape) in the file's order."""
+    layout, channels = [], 3
+    for layer, filters in ENCODER + DECODER:
+        layout += [(layer, 'W', (filters, channels, 3, 3)), (layer, 'b', (filters,))]
+        channels = filters
+    return layout + [('output', 'W', (1, channels, 1, 1)), ('output', 'b', (1,))]
+
+
+def encoder_layout():
+    """The first 26 arrays of a generator, or of VGG-16: see `generator_layout`."""
+    return generator_layout()[: 2 * len(ENCODER)]
+
+
+def discriminator_layout(width=256, height=192, units=100):
+    """The 20 arrays of a discriminator: a list of (layer, parameter, shape) in the file's order.
+
+    Parameters
+    ----------
+    width, height : int
+        Size of its input; the pools leave a sixteenth of each.
+    units : int or None
+        Of fc4: 100 in the paper and the code, 60 in the released file; None stands for any number.
+    """
+
+    def layer(name, shape, *parameters):
+        return [(name, 'W', shape)] + [(name, parameter, (shape[0],)) for parameter in parameters]
+
+    def dense(name, inputs, outputs):
+        return [(name, 'W', (inputs, outputs)), (name, 'b', (outputs,))]
+
+    return (
+        layer('merge', (3, 4, 1, 1), 'b')
+        + layer('conv1', (32, 3, 3, 3), 'b')
+        + layer('conv2_1', (64, 32, 3, 3), 'b')
+        + layer('conv2_2', (64, 64, 3, 3), 'b')
+        + layer('conv3_1', (64, 64, 3, 3), 'b', 'g')
+        + layer('conv3_2', (64, 64, 3, 3), 'b', 'g')
+        + dense('fc4', 64 * (height // 16) * (width // 16), units)
+        + dense('fc5', units, 2)
+        + dense('prob', 2, 1)
+    )
+
+
+# --- reading ---
+
+
+def read_generator(path):
+    """Reads the 54 arrays of a generator.
+
+    Stored and compressed archives (`numpy.savez`, `numpy.savez_compressed`), big-endian float32 and
+    Fortran order are read, since the values are the same; the file's name and extension are of no account.
+
+    Parameters
+    ----------
+    path : str or path
+        A regular file in the released layout.
+
+    Returns
+    -------
+    list of 54 float32 arrays in C order, shapes as in `generator_layout`
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, unreadable, no `.npz`, truncated or damaged, or if an array is missing,
+        too many, of another shape or type than float32, or holds a value that is not finite. The message
+        names the first array that is wrong: the first of wrong shape or type, else of wrong values.
+    """
+    return _read(path, 'a generator', generator_layout())
+
+
+def read_discriminator(path, width=256, height=192):
+    """Reads the 20 arrays of a discriminator for `width` x `height` input, however many units fc4 has.
+
+    Returns and raises as `read_generator`, with the shapes of `discriminator_layout`.
+    """
+    return _read(path, 'a discriminator', discriminator_layout(width, height, units=None))
+
+
+def read_encoder(path):
+    """Reads the first 26 arrays of `path`: a generator's, an encoder's or VGG-16's.
+
+    Returns and raises as `read_generator`, with the shapes of `encoder_layout`; what follows the 26 in the
+    file is not read.
+    """
+    return _read(path, 'an encoder', encoder_layout(), more_allowed=True)
+
+
+def what_it_looks_like(head):
+    """What a file that begins with the bytes `head` seems to be, in words; None if nothing known."""
+    for pattern, what in _LOOKS:
+        if re.match(pattern, head, re.DOTALL):
+            return what
+    text = head[:60].decode('ascii', 'replace')
+    if head and all(c.isprintable() or c.isspace() for c in text) and '\ufffd' not in text:
+        return f'a text file that begins with {" ".join(text.split())!r}'
+    return None
+
+
+_LOOKS = (
+    (rb'(?i)(\xef\xbb\xbf)?\s*<(!doctype|html|head|body|\?xml|!--)', 'an HTML page, as dead links give'),
+    (rb'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19', 'a PyTorch file'),
+    (rb'\x80[\x02-\x05]', 'a Python pickle, which can run code'),
+    (rb'[(]?[dl]p\d+\r?\n|[(][dl]\r?\n|c[\w.]+\r?\n\w+\r?\n', 'a Python pickle, which can run code'),
+    (rb'\x93NUMPY', 'a single array, a .npy file'),
+    (rb'\x89HDF\r\n', 'an HDF5 file of Keras or MATLAB'),
+    (rb'MATLAB ', 'a MATLAB file'),
+    (rb'.{3}\0{5}\{"', 'a safetensors file'),
+    (rb'version https://git-lfs', 'a Git LFS pointer in place of the file itself'),
+    (rb'\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!|.{257}ustar', 'an archive of another kind, to be unpacked'),
+    (rb'%PDF|\xff\xd8\xff|\x89PNG|GIF8', 'a picture or document'),
+    (rb'\0{64}', 'an interrupted download: it begins with zeros'),
+)
+
+
+def _read(path, what, layout, more_allowed=False):
+    with _open(path) as file:
+        archive = _directory(path, file, layout)
+        members = _members(path, archive)
+        headers, units = [], None
+        for i, (layer, parameter, shape) in enumerate(layout):
+            name = f'arr_{i} ({parameter} of {layer})'
+            if i not in members:
+                counts = _count(path, archive, members, what, layout)
+                raise WeightsError(path, f'{name} is missing, expected with shape {shape}{counts}')
+            found, *header = _header(path, name, archive, members[i])
+            if None in shape and units is None and len(found) == 2 and 1 <= found[1] <= MOST_UNITS:
+                units = found[1]
+            expected = tuple(units if n is None else n for n in shape)
+            if found != expected:
+                text = str(expected).replace('None', f'1..{MOST_UNITS}')
+                counts = _count(path, archive, members, what, layout)
+                raise WeightsError(path, f'{name} has shape {_short(str(found))}, expected {text}{counts}')
+            headers.append((name, expected, *header))
+            _check_size(path, members[i], *headers[i])
+        if len(members) > len(layout) and not more_allowed:
+            counts = _count(path, archive, members, what, layout)
+            raise WeightsError(path, f'arr_{len(layout)} does not belong there{counts}')
+        return [_values(path, archive, members[i], *header) for i, header in enumerate(headers)]
+
+
+class BoundedFile(io.FileIO):
+    """A file for `zipfile`, which would read at once as much as the archive says its directory has."""
+
+    def read(self, size=-1):
+        if size > LONGEST_READ:
+            raise zipfile.BadZipFile(f'asks for {size} bytes at once')
+        return super().read(size)
+
+
+def _open(path):
+    """Opens `path`, which must be a regular file that begins as a zip archive does."""
+    try:
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            raise WeightsError(path, 'a folder; name the weights file in it')
+        if not stat.S_ISREG(status.st_mode):
+            raise WeightsError(path, 'not a regular file; give a .npz file of weights')
+        with open(path, 'rb') as file:
+            head = file.read(LONGEST_HEADER)
+    except FileNotFoundError:
+        raise WeightsError(
+            path, 'no such file; `make weights` fetches the released ones (weights/README.md)'
+        ) from None
+    except OSError as error:
+        raise WeightsError(path, f'cannot be read ({error.strerror}); check its permissions') from None
+    if not head:
+        raise WeightsError(path, 'the file is empty (0 bytes); download or copy it again')
+    if not head.startswith((b'PK\3\4', b'PK\5\6')) and not b'PK\3\4'.startswith(head):
+        looks = what_it_looks_like(head)
+        raise WeightsError(
+            path,
+            f'not a .npz file{f" but {looks}" if looks else ""}; '
+            'give a .npz of weights in the released layout (weights/README.md)',
+        )
+    return BoundedFile(path)
+
+
+def _directory(path, file, layout):
+    try:
+        return zipfile.ZipFile(file)
+    except Exception:  # a hostile one makes zipfile raise nearly anything
+        size = os.fstat(file.fileno()).st_size
+        arrays = sum(4 * np.prod([n or 1 for n in shape]) for _, _, shape in layout)
+        raise WeightsError(
+            path,
+            'truncated or damaged: no sound zip directory at its end '
+            f'({size:,} bytes; the arrays alone have {arrays:,}); download or copy it again',
+        ) from None
+
+
+@contextlib.contextmanager
+def _reading(path, name):
+    """Whatever a damaged or hostile archive makes `zipfile`, `zlib` or numpy raise, as a WeightsError."""
+    try:
+        yield
+    except (WeightsError, MemoryError):
+        raise
+    except Exception as error:
+        reason = _short(f'{error or type(error).__name__}')
+        raise WeightsError(
+            path, f'{name} is truncated or damaged ({reason}); download or copy it again'
+        ) from None
+
+
+def _members(path, archive):
+    """The archive's members as {number in arr_N: ZipInfo}; checked but for how many they are."""
+    members = {}
+    for info in archive.infolist():
+        match = re.fullmatch(r'arr_(0|[1-9][0-9]{0,6})\.npy', info.filename, re.ASCII)
+        if not match:
+            raise WeightsError(path, _stray(archive, info.filename))
+        name, number = match[0], int(match[1])
+        if number in members:
+            raise WeightsError(path, f'{name} is there twice; save the arrays again by numpy.savez')
+        if info.flag_bits & 0x41:
+            raise WeightsError(path, f'{name} is encrypted; unpack it and save the arrays by numpy.savez')
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise WeightsError(
+                path, f'{name} is compressed in a way that numpy.savez_compressed does not; save it by that'
+            )
+        members[number] = info
+    if not members:
+        raise WeightsError(path, 'an archive without any array; download or copy it again')
+    ordered = sorted(members.values(), key=lambda info: info.header_offset)
+    for info, following in zip(ordered, ordered[1:]):
+        end = info.header_offset + 30 + len(info.filename) + info.compress_size  # 30: its local header
+        if end > following.header_offset:
+            raise WeightsError(
+                path,
+                f'{info.filename} and {following.filename} overlap: damaged, or made to do harm (a zip bomb)',
+            )
+    return members
+
+
+def _stray(archive, name):
+    """The message on a member that is no arr_N.npy."""
+    names = archive.namelist()
+    looks = ''
+    if any(other.endswith('data.pkl') for other in names):
+        looks = ': this looks like a PyTorch file'
+    elif any(other.endswith('.npz') for other in names):
+        looks = ': unpack this archive and name the .npz in it'
+    return f'holds {_short(repr(name))}, where only arr_0.npy, arr_1.npy .. belong (numpy.savez){looks}'
+
+
+def _count(path, archive, members, what, layout):
+    """The end of a message on a file with another number of arrays: what it looks like."""
+    if len(members) == len(layout):
+        return ''
+    text = f'; the file has {len(members)} arrays, {what} has {len(layout)}'
+    with contextlib.suppress(Exception):  # only a hint
+        first = _header(path, 'arr_0', archive, members[0])[0]
+        kinds = {
+            (54, (64, 3, 3, 3)): 'a generator',
+            (32, (64, 3, 3, 3)): 'all of VGG-16',
+            (26, (64, 3, 3, 3)): 'an encoder alone',
+            (20, (3, 4, 1, 1)): 'a discriminator',
+        }
+        text += f': this looks like {kinds[len(members), first]}'
+    return text
+
+
+def _header(path, name, archive, info):
+    """The header of a member: (shape, Fortran order, dtype, bytes before the data); float32 or an error."""
+    with _reading(path, name), archive.open(info) as member:
+        head = io.BytesIO(member.read(LONGEST_HEADER))
+    if not head.getvalue().startswith(b'\x93NUMPY'):
+        looks = what_it_looks_like(head.getvalue())
+        raise WeightsError(path, f'{name} is no .npy array{f" but {looks}" if looks else ""}')
+    try:
+        version = np.lib.format.read_magic(head)
+        read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}[version[0]]
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # numpy's on headers that Python 2 wrote
+            shape, fortran_order, dtype = read(head)
+    except Exception:  # the header is a Python expression, bounded above: its parser may raise anything
+        raise WeightsError(
+            path, f'{name} has a header that is damaged, too long or not of numpy; download or copy it again'
+        ) from None
+    if dtype.hasobject:
+        raise WeightsError(path, f'{name} holds pickled Python objects, which are never loaded')
+    if dtype.newbyteorder('<') != np.dtype('<f4'):
+        raise WeightsError(
+            path,
+            f'{name} is {_short(str(dtype))}, expected float32; convert the arrays with .astype("float32")',
+        )
+    return shape, fortran_order, dtype, head.tell()
+
+
+def _check_size(path, info, name, shape, fortran_order, dtype, start):
+    """The size that the archive declares must be that of the array, or unpacking has no bound."""
+    expected = start + int(np.prod(shape)) * dtype.itemsize
+    if info.file_size != expected:
+        raise WeightsError(
+            path,
+            f'{name} declares {info.file_size:,} bytes where an array of its shape has {expected:,}: '
+            'truncated, damaged, or made to do harm (a zip bomb)',
+        )
+
+
+def _values(path, archive, info, name, shape, fortran_order, dtype, start):
+    """Reads a member whose header and size are right, straight into its array."""
+    array = np.empty(shape[::-1] if fortran_order else shape, dtype)
+    data = array.reshape(-1).view(np.uint8)
+    with _reading(path, name), archive.open(info) as member:
+        member.read(start)
+        at = 0
+        while at < data.size:  # in pieces, since zipfile holds each twice
+            count = member.readinto(data[at : at + LONGEST_READ])
+            if not count:
+                raise EOFError('its data end too early')
+            at += count
+    if fortran_order:
+        array = np.ascontiguousarray(array.T)
+    array = array.astype(np.float32, copy=False)
+    bad = array.size - np.count_nonzero(np.isfinite(array))
+    if bad:
+        nans = np.count_nonzero(np.isnan(array))
+        raise WeightsError(
+            path,
+            f'{name} holds {bad} values that are not finite (NaN: {nans}, infinite: {bad - nans}): '
+            'from a training run that went wrong, or damaged; take another snapshot or download it again',
+        )
+    return array
+
+
+def _short(text, most=80):
+    return text if len(text) <= most else text[:most] + '...'
+
+
+# --- writing, and into a network ---
+
+
+def save(path, arrays):
+    """Writes arrays as the original did, `numpy.savez(path, *arrays)`, as float32; atomic and durable.
+
+    The same arrays give the same bytes.
+
+    Parameters
+    ----------
+    path : str or path
+        Written under exactly this name.
+    arrays : sequence of arrays
+        Cast to float32.
+
+    Raises
+    ------
+    ValueError
+        If a value is not finite as float32; nothing is written.
+    OSError
+        If the disk is full or the folder cannot be written to; the old file stays.
+    """
+    with np.errstate(over='ignore'):
+        arrays = [np.asarray(array, np.float32) for array in arrays]
+    for i, array in enumerate(arrays):
+        if not np.isfinite(array).all():
+            raise ValueError(f'{os.fsdecode(path)}: arr_{i} holds values that are not finite; not written')
+    with atomic_write(path, durable=True) as file:
+        np.savez(file, *arrays)
+
+
+def set_values(layer, arrays):
+    """Sets all parameters of the network that ends in `layer`, or none.
+
+    Parameters
+    ----------
+    layer : Lasagne layer, or list of layers
+        The parameters are those of `lasagne.layers.get_all_params(layer)`, in that order.
+    arrays : sequence of arrays
+        One a parameter; cast to the parameters' type, which is theano.config.floatX.
+
+    Raises
+    ------
+    ValueError
+        If their number or a shape is not the network's; the network is as before.
+    """
+    from lasagne.layers import get_all_params
+
+    parameters = get_all_params(layer)
+    if len(parameters) != len(arrays):
+        raise ValueError(f'{len(arrays)} arrays for a network of {len(parameters)} parameters')
+    for i, (parameter, array) in enumerate(zip(parameters, arrays)):
+        shape = parameter.get_value(borrow=True, return_internal_type=True).shape  # no copy from a GPU
+        if np.shape(array) != shape:
+            raise ValueError(f'arr_{i} ({parameter}) has shape {np.shape(array)}, the network has {shape}')
+    for parameter, array in zip(parameters, arrays):
+        parameter.set_value(np.asarray(array, parameter.dtype))
