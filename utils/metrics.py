@@ -1,0 +1,626 @@
+"""The saliency metrics that the paper reports: nine of the MIT benchmark's protocol, four of SALICON's.
+
+All maps are arrays (rows, columns) of one shape. A uint8 map is taken as 0..255 and divided by 255, since
+the references' arithmetic on integers breaks their AUCs and information gain; every other dtype is taken as
+it is, in float64. A map that holds a NaN or an infinity is a ValueError, and so are shapes that differ.
+
+Where an input leaves a metric undefined, the convention is that of the reference that the metric follows,
+and NaN where that reference only returns rounding noise:
+
+- nothing fixated: NaN from every metric that looks at fixations; an all-zero ground truth gives CC and EMD
+  NaN, SIM 0 and KL 0.
+- constant map, MIT: NSS, CC, SIM, IG and the AUCs are NaN, but for AUC-Judd with jitter, which puts the
+  tied pixels in a random order and so lies near 0.5; KL and EMD are those of a uniform map. All zero: SIM
+  is 0, KL 27.8 (the map's mass is taken as 0), EMD NaN.
+- constant map, SALICON: AUC and sAUC 0.5, NSS 0, CC NaN.
+"""
+
+import functools
+
+import numpy as np
+
+NAN = float('nan')
+EPS = np.finfo(np.float64).eps  # MATLAB's eps
+
+
+def nss(saliency_map, fixation_map):
+    """Normalised scanpath saliency: mean of the standardised map at the fixated pixels.
+
+    Parameters
+    ----------
+    saliency_map : float or uint8 array, shape (rows, columns)
+        Any range; standardised with N - 1, as MATLAB's std does.
+    fixation_map : bool or int array of the same shape
+        Non-zero where fixated.
+
+    Returns
+    -------
+    float; NaN where nothing is fixated or the map is constant.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or the map holds a NaN.
+
+    References
+    ----------
+    Peters et al. 2005; NSS.m of the MIT saliency benchmark.
+    """
+    saliency_map, fixated = _map_and_fixated(saliency_map, fixation_map)
+    if not fixated.any() or _constant(saliency_map):
+        return NAN
+    return float((saliency_map[fixated].mean() - saliency_map.mean()) / saliency_map.std(ddof=1))
+
+
+def cc(saliency_map, ground_truth):
+    """Pearson's correlation coefficient of a map and the continuous ground truth.
+
+    Parameters
+    ----------
+    saliency_map, ground_truth : float or uint8 arrays of one shape (rows, columns)
+        Any range.
+
+    Returns
+    -------
+    float in -1..1; NaN where one of them is constant.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or a map holds a NaN.
+
+    References
+    ----------
+    CC.m of the MIT saliency benchmark.
+    """
+    a, b = _two_maps(saliency_map, ground_truth)
+    if _constant(a) or _constant(b):
+        return NAN
+    a, b = a.ravel() - a.mean(), b.ravel() - b.mean()
+    return float(a @ b / np.sqrt((a @ a) * (b @ b)))
+
+
+def similarity(saliency_map, ground_truth):
+    """SIM, histogram intersection: sum of the smaller of the two maps, each made a distribution.
+
+    Parameters
+    ----------
+    saliency_map, ground_truth : float or uint8 arrays of one shape (rows, columns)
+        Any range: each is brought to 0..1 by its minimum and maximum, then divided by its sum.
+
+    Returns
+    -------
+    float in 0..1; NaN where one of them is constant, 0 where that constant is 0.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or a map holds a NaN.
+
+    References
+    ----------
+    Judd et al. 2012; similarity.m of the MIT saliency benchmark.
+    """
+    a, b = _two_maps(saliency_map, ground_truth)
+    if not a.any() or not b.any():
+        return 0.0
+    return float(np.minimum(_density(a), _density(b)).sum())
+
+
+def kl_divergence(saliency_map, ground_truth):
+    """Kullback-Leibler divergence of the ground truth from a map, in nats; lower is better.
+
+    Parameters
+    ----------
+    saliency_map, ground_truth : float or uint8 arrays of one shape (rows, columns)
+        Not negative; each is divided by its sum and by nothing else, an all-zero one left as it is.
+
+    Returns
+    -------
+    float, not below 0 but for rounding
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or a map holds a NaN.
+
+    References
+    ----------
+    KLdiv.m of the MIT saliency benchmark.
+    """
+    s, g = _two_maps(saliency_map, ground_truth)
+    s, g = _over_sum(s), _over_sum(g)
+    return float((g * np.log(EPS + g / (s + EPS))).sum())
+
+
+def information_gain(saliency_map, fixation_map, baseline_map):
+    """IG: how many bits a fixation a map tells more than a baseline does.
+
+    Parameters
+    ----------
+    saliency_map : float or uint8 array, shape (rows, columns)
+        Brought to 0..1 by its minimum and maximum, then divided by its sum, as is the baseline.
+    fixation_map : bool or int array of the same shape
+        Non-zero where fixated.
+    baseline_map : float or uint8 array of the same shape
+        Mostly a Gaussian centre bias. The paper names one and does not give its width.
+
+    Returns
+    -------
+    float; NaN where nothing is fixated or a map is constant.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or a map holds a NaN.
+
+    References
+    ----------
+    Kuemmerer et al. 2015; InfoGain.m of the MIT saliency benchmark.
+    """
+    saliency_map, baseline_map = _two_maps(saliency_map, baseline_map)
+    saliency_map, fixated = _map_and_fixated(saliency_map, fixation_map)
+    if not fixated.any():
+        return NAN
+    p, b = _density(saliency_map)[fixated], _density(baseline_map)[fixated]
+    return float((np.log2(EPS + p) - np.log2(EPS + b)).mean())
+
+
+def auc_judd(saliency_map, fixation_map, jitter=True, seed=0):
+    """AUC-Judd: area under the ROC curve whose thresholds are the map's values at the fixated pixels.
+
+    Parameters
+    ----------
+    saliency_map : float or uint8 array, shape (rows, columns)
+        Any range.
+    fixation_map : bool or int array of the same shape
+        Non-zero where fixated.
+    jitter : bool
+        Adds up to 1e-7 to every pixel first, so that no two are tied. Without it ties give nonsense: a
+        threshold's false positives are those at or above it less the fixations *before* it, tied or not.
+    seed : int
+        For the jitter.
+
+    Returns
+    -------
+    float in 0..1; NaN where nothing is fixated, where everything is, and without jitter where the map is
+    constant. With jitter a constant map gives about 0.5, as a random order does.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or the map holds a NaN.
+
+    References
+    ----------
+    Judd et al. 2009; AUC_Judd.m of the MIT saliency benchmark.
+    """
+    saliency_map, fixated = _map_and_fixated(saliency_map, fixation_map)
+    n, pixels = np.count_nonzero(fixated), fixated.size
+    if jitter:
+        saliency_map = saliency_map + _random(seed).random_sample(saliency_map.shape) / 1e7
+    if not 0 < n < pixels or _constant(saliency_map):
+        return NAN
+    # Bringing the map to 0..1, as the reference does here, moves no value past another.
+    thresholds = np.sort(saliency_map[fixated])
+    above = _at_or_above(saliency_map, thresholds)[::-1]
+    i = np.arange(1, n + 1)
+    return _area(i / n, (above - i) / (pixels - n))
+
+
+def auc_borji(saliency_map, fixation_map, splits=None, step=0.1, seed=0):
+    """AUC-Borji: area under the ROC curve against pixels drawn uniformly from the image.
+
+    Parameters
+    ----------
+    saliency_map : float or uint8 array, shape (rows, columns)
+        Any range; brought to 0..1 by its minimum and maximum.
+    fixation_map : bool or int array of the same shape
+        Non-zero where fixated.
+    splits : int or None
+        The mean of so many draws of as many pixels as are fixated, with replacement (100 in the reference).
+        None gives what that mean is expected to be, which is exact: the thresholds are fixed and the area
+        is linear in the false positives, so the rate over all pixels takes the place of the draws.
+    step : float
+        Between thresholds; they are 0, step, 2 * step and so on.
+    seed : int
+        For the draws.
+
+    Returns
+    -------
+    float in 0..1; NaN where at most one pixel is fixated or the map is constant.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or the map holds a NaN.
+
+    References
+    ----------
+    Borji et al. 2013; AUC_Borji.m of the MIT saliency benchmark.
+    """
+    saliency_map, fixated = _map_and_fixated(saliency_map, fixation_map)
+    n = np.count_nonzero(fixated)
+    if n <= 1 or _constant(saliency_map):
+        return NAN
+    levels = _levels(saliency_map, step)
+    negatives = np.bincount(levels.ravel(), minlength=_thresholds(step).size + 1)
+    if splits is not None:
+        # To draw pixels and count those of each level is to draw the counts.
+        negatives = _random(seed).multinomial(n, negatives / negatives.sum(), size=splits).sum(axis=0)
+    return _area_of_levels(np.bincount(levels[fixated], minlength=negatives.size), negatives)
+
+
+def auc_shuffled(saliency_map, fixation_map, other_fixations, splits=None, step=0.1, seed=0):
+    """Shuffled AUC: area under the ROC curve against the pixels fixated in other images.
+
+    Parameters
+    ----------
+    saliency_map : float or uint8 array, shape (rows, columns)
+        Any range; brought to 0..1 by its minimum and maximum.
+    fixation_map : bool or int array of the same shape
+        Non-zero where fixated.
+    other_fixations : int array of the same shape
+        How many of the other images (ten in the reference) are fixated there. Only whether any is counts;
+        the image's own fixated pixels are not taken out.
+    splits : int or None
+        The mean of so many draws of as many pixels as are fixated, or as there are, without replacement
+        (100 in the reference). None gives what that mean is expected to be: see `auc_borji`.
+    step : float
+        Between thresholds.
+    seed : int
+        For the draws.
+
+    Returns
+    -------
+    float in 0..1; NaN where nothing is fixated, in the image or in the others, or the map is constant.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or the map holds a NaN.
+
+    References
+    ----------
+    Zhang et al. 2008, Borji et al. 2013; AUC_shuffled.m of the MIT saliency benchmark.
+    """
+    saliency_map, fixated = _map_and_fixated(saliency_map, fixation_map)
+    others = _fixated(other_fixations, saliency_map.shape)
+    n = np.count_nonzero(fixated)
+    if not n or not others.any() or _constant(saliency_map):
+        return NAN
+    levels = _levels(saliency_map, step)
+    negatives, positives = levels[others], levels[fixated]
+    if splits is not None:
+        random = _random(seed)
+        negatives = np.concatenate([random.permutation(negatives)[:n] for _ in range(splits)])
+    size = _thresholds(step).size + 1
+    return _area_of_levels(np.bincount(positives, minlength=size), np.bincount(negatives, minlength=size))
+
+
+def emd(saliency_map, ground_truth):
+    """Earth mover's distance of a map and the ground truth, both 32 times smaller; lower is better.
+
+    Parameters
+    ----------
+    saliency_map, ground_truth : float or uint8 arrays of one shape (rows, columns)
+        The ground truth is resized by 1/32 and the map to the size that this gives, by bicubic
+        interpolation with antialiasing as MATLAB's imresize has it; each is then divided by its sum.
+
+    Returns
+    -------
+    float, in cells of 32 pixels; NaN where one of them has no mass.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or a map holds a NaN.
+
+    Notes
+    -----
+    Bicubic interpolation leaves small negative masses, and so they stay. The distance is then that of
+    what the map has too much, cell by cell, from what it has too little; the reference solves this in
+    integers, to 2e-4.
+
+    References
+    ----------
+    Pele & Werman 2009; EMD.m of the MIT saliency benchmark.
+    """
+    s, g = _two_maps(saliency_map, ground_truth)
+    small = tuple(-(-length // 32) for length in g.shape)
+    g = _resize(g, small, (1 / 32, 1 / 32))
+    s = _resize(s, small, tuple(new / old for new, old in zip(small, s.shape)))
+    if not g.sum() > 0 or not s.sum() > 0:
+        return NAN
+    surplus = (s / s.sum() - g / g.sum()).ravel()
+    too_much, too_little = np.flatnonzero(surplus > 0), np.flatnonzero(surplus < 0)
+    mass = surplus[too_much].sum()
+    if not mass > 0 or not too_little.size:
+        return 0.0
+    from ot import emd2  # takes a second to import
+
+    rows, columns = np.divmod(np.arange(surplus.size), small[1])
+    distance = np.hypot(
+        rows[too_much, None] - rows[None, too_little], columns[too_much, None] - columns[None, too_little]
+    )
+    missing = -surplus[too_little]
+    cost = emd2(surplus[too_much] / mass, missing / missing.sum(), distance, numItermax=10_000_000)
+    return float(mass * cost)
+
+
+def salicon_auc(saliency_map, fixations, samples=100_000, seed=0):
+    """AUC of the SALICON challenge: against `samples` random pixels, thresholds 0.01 apart.
+
+    Parameters
+    ----------
+    saliency_map : float or uint8 array, shape (rows, columns)
+        Any range; brought to 0..1 by its minimum and maximum.
+    fixations : int array, shape (N, 2)
+        Row and column, from 0, of all observers. Duplicates count each time.
+    samples : int
+        How many pixels are drawn, once, with replacement.
+    seed : int
+        For the draw.
+
+    Returns
+    -------
+    float in 0..1; NaN without fixations, 0.5 where the map is constant.
+
+    Raises
+    ------
+    ValueError
+        If a fixation lies outside the map or the map holds a NaN.
+
+    References
+    ----------
+    auc.py of salicon-evaluation.
+    """
+    saliency_map, fixations = _map_and_list(saliency_map, fixations)
+    if not len(fixations):
+        return NAN
+    saliency_map = _stretched(saliency_map)
+    drawn = saliency_map.ravel()[_random(seed).randint(saliency_map.size, size=samples)]
+    return _salicon_area(saliency_map[tuple(fixations.T)], drawn)
+
+
+def salicon_sauc(saliency_map, fixations, other_fixations):
+    """Shuffled AUC of the SALICON challenge: against the other images' fixations, weighted by their counts.
+
+    Parameters
+    ----------
+    saliency_map : float or uint8 array, shape (rows, columns)
+        Any range; brought to 0..1 by its minimum and maximum.
+    fixations : int array, shape (N, 2)
+        Row and column, from 0, of all observers. Duplicates count each time.
+    other_fixations : int array of the map's shape
+        How many images of the set are fixated there. This image may be among them: the pixels that it
+        fixates are no negatives, however many others fixate them too.
+
+    Returns
+    -------
+    float in 0..1; NaN without fixations or negatives, 0.5 where the map is constant.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, a fixation lies outside the map or the map holds a NaN.
+
+    References
+    ----------
+    sauc.py of salicon-evaluation, without its fault: that adds the counts to a mutable default argument, so
+    that a second call in one process starts from those of the first.
+    """
+    saliency_map, fixations = _map_and_list(saliency_map, fixations)
+    counts = np.array(other_fixations)
+    if counts.shape != saliency_map.shape:
+        raise ValueError(f'shapes differ: map {saliency_map.shape}, fixations {counts.shape}')
+    counts[tuple(fixations.T)] = 0
+    negatives = counts > 0
+    if not len(fixations) or not negatives.any():
+        return NAN
+    saliency_map = _stretched(saliency_map)
+    return _salicon_area(saliency_map[tuple(fixations.T)], saliency_map[negatives], counts[negatives])
+
+
+def salicon_nss(saliency_map, fixations):
+    """NSS of the SALICON challenge: standardised with N, duplicated fixations counted each time.
+
+    Parameters
+    ----------
+    saliency_map : float or uint8 array, shape (rows, columns)
+        Any range.
+    fixations : int array, shape (N, 2)
+        Row and column, from 0, of all observers.
+
+    Returns
+    -------
+    float; NaN without fixations, 0 where the map is constant.
+
+    Raises
+    ------
+    ValueError
+        If a fixation lies outside the map or the map holds a NaN.
+
+    References
+    ----------
+    nss.py of salicon-evaluation.
+    """
+    saliency_map, fixations = _map_and_list(saliency_map, fixations)
+    if not len(fixations):
+        return NAN
+    if _constant(saliency_map):
+        return 0.0
+    return float((saliency_map[tuple(fixations.T)].mean() - saliency_map.mean()) / saliency_map.std())
+
+
+def salicon_cc(saliency_map, fixations):
+    """CC of the SALICON challenge: Pearson's correlation with the fixations blurred by sigma 19.
+
+    Parameters
+    ----------
+    saliency_map : float or uint8 array, shape (rows, columns)
+        Any range.
+    fixations : int array, shape (N, 2)
+        Row and column, from 0, of all observers. A pixel counts once, however often it is fixated.
+
+    Returns
+    -------
+    float in -1..1; NaN without fixations or where the map is constant.
+
+    Raises
+    ------
+    ValueError
+        If a fixation lies outside the map or the map holds a NaN.
+
+    References
+    ----------
+    cc.py of salicon-evaluation.
+    """
+    saliency_map, fixations = _map_and_list(saliency_map, fixations)
+    if not len(fixations):
+        return NAN
+    from scipy.ndimage import gaussian_filter
+
+    fixated = np.zeros(saliency_map.shape)
+    fixated[tuple(fixations.T)] = 1
+    return cc(saliency_map, gaussian_filter(fixated, 19))
+
+
+# --- the inputs, checked ---
+
+
+def _map(array):
+    array = np.asarray(array)
+    if array.ndim != 2 or not array.size:
+        raise ValueError(f'a map is an array of rows and columns, not of shape {array.shape}')
+    array = array / 255 if array.dtype == np.uint8 else array.astype(np.float64, copy=False)
+    if not np.isfinite(array).all():
+        raise ValueError('the map holds a NaN or an infinite value')
+    return array
+
+
+def _two_maps(saliency_map, other):
+    saliency_map, other = _map(saliency_map), _map(other)
+    if saliency_map.shape != other.shape:
+        raise ValueError(f'shapes differ: {saliency_map.shape} and {other.shape}')
+    return saliency_map, other
+
+
+def _fixated(fixation_map, shape):
+    fixation_map = np.asarray(fixation_map)
+    if fixation_map.shape != shape:
+        raise ValueError(f'shapes differ: map {shape}, fixations {fixation_map.shape}')
+    return fixation_map != 0
+
+
+def _map_and_fixated(saliency_map, fixation_map):
+    saliency_map = _map(saliency_map)
+    return saliency_map, _fixated(fixation_map, saliency_map.shape)
+
+
+def _map_and_list(saliency_map, fixations):
+    saliency_map = _map(saliency_map)
+    fixations = np.asarray(fixations)
+    if not fixations.size:
+        return saliency_map, np.zeros((0, 2), int)
+    if fixations.ndim != 2 or fixations.shape[1] != 2 or not np.issubdtype(fixations.dtype, np.integer):
+        raise ValueError('fixations are rows and columns: an int array of shape (N, 2)')
+    if (fixations < 0).any() or (fixations >= saliency_map.shape).any():
+        raise ValueError(f'a fixation lies outside the map, which has (rows, columns) {saliency_map.shape}')
+    return saliency_map, fixations
+
+
+# --- what several metrics share ---
+
+
+def _random(seed):
+    """NumPy's legacy generator: its stream is frozen, so a seed gives the same number in years to come."""
+    return np.random.RandomState(seed)
+
+
+def _constant(array):
+    return array.min() == array.max()
+
+
+def _stretched(array):
+    """To 0..1 by minimum and maximum; a constant becomes 0."""
+    array = array - array.min()
+    largest = array.max()
+    return array / largest if largest > 0 else array
+
+
+def _density(array):
+    """To 0..1 by minimum and maximum, then divided by the sum; NaN where constant."""
+    array = _stretched(array)
+    total = array.sum()
+    return array / total if total > 0 else np.full(array.shape, NAN)
+
+
+def _over_sum(array):
+    total = array.sum()
+    return array / total if array.any() else array
+
+
+def _thresholds(step):
+    """0, step, 2 * step .. up to 1. What is above a map's maximum adds nothing to the curve's corner."""
+    return np.arange(int(1 / step + 1e-9) + 1) * step
+
+
+def _levels(array, step):
+    """For every pixel of a map how many thresholds it reaches once it is brought to 0..1."""
+    return np.searchsorted(_thresholds(step), _stretched(array), side='right')
+
+
+def _area_of_levels(positives, negatives):
+    """Area under the ROC curve from the counts of positives and of negatives at each level."""
+    tp, fp = np.cumsum(positives[:0:-1]), np.cumsum(negatives[:0:-1])
+    return _area(tp / positives.sum(), fp / negatives.sum())
+
+
+def _at_or_above(values, thresholds):
+    """How many of `values` each of the thresholds, in ascending order, is reached by."""
+    ordered = np.sort(values, axis=None)
+    return ordered.size - np.searchsorted(ordered, thresholds, side='left')
+
+
+def _area(tp, fp):
+    """Trapezoids under a ROC curve given from strict to lax, its ends (0, 0) and (1, 1) added."""
+    tp, fp = np.concatenate([[0], tp, [1]]), np.concatenate([[0], fp, [1]])
+    return float((np.diff(fp) * (tp[1:] + tp[:-1])).sum() / 2)
+
+
+def _salicon_area(positives, negatives, weights=None):
+    """Area under the ROC curve at 0, 0.01 .. below the largest value, which is itself left out."""
+    thresholds = np.arange(0, max(positives.max(), negatives.max()), 0.01)
+
+    def rate(values, weights=None):
+        reached = np.searchsorted(thresholds, values, side='right')
+        counts = np.bincount(reached, weights, minlength=thresholds.size + 1)
+        return np.cumsum(counts[:0:-1]) / counts.sum()
+
+    return _area(rate(positives), rate(negatives, weights))
+
+
+def _resize(array, shape, scales):
+    """Resizes as MATLAB's `imresize` with 'bicubic' and antialiasing does."""
+    rows, columns = (_bicubic(*sizes) for sizes in zip(array.shape, shape, scales))
+    return rows @ array @ columns.T
+
+
+@functools.lru_cache(maxsize=64)
+def _bicubic(length, new_length, scale):
+    """The matrix (new_length, length) that resizes a line: bicubic, widened by 1 / scale, mirrored ends."""
+    scale = min(scale, 1)  # antialiasing is for shrinking only
+    centres = (np.arange(new_length) + 0.5) / scale - 0.5
+    width = 4 / scale
+    taken = np.floor(centres - width / 2).astype(int)[:, None] + np.arange(int(np.ceil(width)) + 2)
+    x = np.abs((centres[:, None] - taken) * scale)
+    inner = 1.5 * x**3 - 2.5 * x**2 + 1
+    outer = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+    weights = np.where(x <= 1, inner, np.where(x <= 2, outer, 0))
+    weights /= weights.sum(axis=1, keepdims=True)
+    mirrored = np.mod(taken, 2 * length)
+    mirrored = np.where(mirrored < length, mirrored, 2 * length - 1 - mirrored)
+    matrix = np.zeros((new_length, length))
+    np.add.at(matrix, (np.arange(new_length)[:, None], mirrored), weights)
+    return matrix

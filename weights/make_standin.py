@@ -1,0 +1,237 @@
+"""Writes a stand-in for the generator's weights: not SalGAN's weights, for trying the pipeline.
+
+Nothing in it is learned: every array is derived below. The network that it makes computes a classical
+saliency map: contrast between a place and its surround in light and colour, compared with the contrast all
+around, and a bias to the centre. From the image to the map:
+
+1. conv1_1 to conv4_3 hold the image as three opponent pairs of channels: light and dark, red and green, blue
+   and yellow. A pair adds up to 1, so that ReLU and max pooling treat both signs of its difference alike:
+   after a pool, half of max p - max q is the middle between the largest and the smallest of the p - q pooled.
+   At 1/2, 1/4 and 1/8 of the image's size the difference between every pair and its surround is added to
+   one channel, `contrast`, which is smoothed and pooled on the way down.
+2. conv5_1 to uconv5_1, with 16 x 12 places for an image of 256 x 192, take the logarithm of the contrast and
+   subtract its mean over a wide surround: a place is judged by its ratio to what is around, so that dull and
+   gaudy images give maps of about the same range. Since the sigmoid at the end is an exponential where it is
+   small, sums here become products in the map. Such a sum is the centre bias: the logarithm of a Gaussian.
+   Convolutions pad with zeros, which tells them where the borders are: what is 1 everywhere lacks a
+   neighbour there, the next layer finds the places beside those, and so on inwards.
+3. uconv4_3 to output smooth the map as it grows, and put it through the sigmoid.
+
+All kernels are symmetric, so it does not matter that the decoder flips them and the encoder does not.
+
+References
+----------
+Itti, Koch & Niebur 1998, A model of saliency-based visual attention for rapid scene analysis.
+"""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from utils.command_line import CouldNotStart, argument_parser, run, say  # noqa: E402
+
+WHAT = "a stand-in: not SalGAN's weights, for trying the pipeline"
+
+# What a pair differs by: factors of red, green and blue in 0..255, and a constant, which give -1..1.
+PAIRS = {
+    ('light', 'dark'): ((2 / 765, 2 / 765, 2 / 765), -1),
+    ('red', 'green'): ((1 / 255, -1 / 255, 0), 0),
+    ('blue', 'yellow'): ((-1 / 510, -1 / 510, 1 / 255), 0),
+}
+MEAN_COLOUR = (123.68, 116.779, 103.939)  # red, green, blue: the network subtracts it first
+# Photographs have about five times less contrast in colour than in light; so all pairs count alike.
+PAIR_WEIGHTS = {'light': 1, 'dark': 1, 'red': 5, 'green': 5, 'blue': 5, 'yellow': 5}
+
+# The seven numbers that were chosen by looking at maps of ten photographs, and at their scores:
+NOISE = 0.05  # contrast of no account; the logarithm is log2(1 + contrast / NOISE)
+SURROUND = 0.8  # of the surround's logarithm, what is subtracted
+USUAL = 3  # a usual logarithm, taken to hold outside the image
+GAIN = 3  # of the map's logit, for twice the contrast
+CENTRE = 0.25  # standard deviation of the centre bias, in widths and heights of the image
+LEVEL = 0  # logit in the centre of the image, where the contrast is usual and as in the surround
+FLOOR = -5  # smallest logit, also taken to hold outside the image
+OCTAVES = 7  # the logarithm's end: contrasts in photographs seldom reach 2 ** 5 * NOISE
+
+GRID = 16, 12  # places of the coarsest layers, for 256 x 192
+
+ONE = ((1,),)
+DOT = ((0, 0, 0), (0, 1, 0), (0, 0, 0))
+BOX = ((1 / 9, 1 / 9, 1 / 9),) * 3
+BLUR = ((1 / 16, 1 / 8, 1 / 16), (1 / 8, 1 / 4, 1 / 8), (1 / 16, 1 / 8, 1 / 16))
+ACROSS = ((0, 0, 0), (1, 1, 1), (0, 0, 0))
+DOWN = ((0, 1, 0),) * 3
+
+
+def network():
+    """The 27 layers in the order of their arrays.
+
+    Returns
+    -------
+    list of dicts, channel: (bias, terms); a term (factor, kernel, channel of the layer before) stands for a
+    convolution with `factor * kernel`. Channels without a name are 0.
+    """
+    layers = [opponents()]
+    layers.append(carried(layers[-1]))
+    for convolutions in (2, 3, 3):
+        layers.append(restored(layers[-1]))
+        layers.append(contrasts(layers[-1]))
+        if convolutions == 3:
+            layers.append(carried(layers[-1]))
+    layers += [pieces(), logarithm(), surround(3), surround(4), surround(5), judged()]
+    layers += [{'map': (0, [(1, BLUR, 'map')])}] * 10
+    return [*layers, {'map': (FLOOR, [(1, ONE, 'map')])}]
+
+
+def opponents():
+    """conv1_1: p = (1 + difference) / 2, q = (1 - difference) / 2 for every pair, and 1 everywhere."""
+    layer = {'one': (1, []), 'contrast': (0, [])}
+    for pair, (factors, constant) in PAIRS.items():
+        of_mean = constant + sum(factor * mean for factor, mean in zip(factors, MEAN_COLOUR))
+        for name, half in zip(pair, (0.5, -0.5)):
+            terms = [
+                (half * factor, DOT, colour) for factor, colour in zip(factors, ('red', 'green', 'blue'))
+            ]
+            layer[name] = (0.5 + half * of_mean, terms)
+    return layer
+
+
+def carried(before):
+    """The pairs as they are; what there is of contrast in the layer before, smoothed and added up."""
+    layer = {'one': (1, []), 'contrast': (0, gathered(before))}
+    for pair in PAIRS:
+        for name in pair:
+            layer[name] = (0, [(1, DOT, name)])
+    return layer
+
+
+def gathered(before):
+    terms = [(1, BLUR, 'contrast')]
+    return terms + [(w, BLUR, 'more ' + name) for name, w in PAIR_WEIGHTS.items() if 'more ' + name in before]
+
+
+def restored(before):
+    """After a pool: the pairs add up to 1 again. Beside them '~', their means over 3 x 3 places.
+
+    '~one' is less than 1 at the borders: by the part that the zeros outside have in the other means.
+    """
+    layer = {'one': (1, []), '~one': (0, [(1, BOX, 'one')]), 'contrast': (0, gathered(before))}
+    for pair in PAIRS:
+        for p, q in (pair, pair[::-1]):
+            layer[p] = (0.5, [(0.5, DOT, p), (-0.5, DOT, q)])
+            layer['~' + p] = (0.5, [(0.5, BOX, p), (-0.5, BOX, q)])
+    return layer
+
+
+def contrasts(before):
+    """The pairs' differences less those of the surround, 5 x 5 places: 'more p' where p has the upper hand.
+
+    Zeros outside the image are no contrast. They change a difference by their part in it times at most 1,
+    and that much is taken off at the borders.
+    """
+    layer = carried(before)
+    border = [(-1, BLUR, 'one'), (1, BOX, '~one')]
+    for pair in PAIRS:
+        for p, q in (pair, pair[::-1]):
+            place = [(1, BLUR, p), (-1, BLUR, q)]
+            around = [(-1, BOX, '~' + p), (1, BOX, '~' + q)]
+            layer['more ' + p] = (0, place + around + border)
+    return layer
+
+
+def pieces():
+    """conv5_1: the contrast above each whole value of the logarithm, log2(1 + contrast / NOISE)."""
+    layer = inwards(1, 'one', 'one')
+    for octave in range(OCTAVES + 1):
+        layer[f'above {octave}'] = (-NOISE * (2**octave - 1), [(1, BLUR, 'contrast')])
+    return layer
+
+
+def logarithm():
+    """conv5_2: straight lines between the whole values: each piece adds what the slope changes by there."""
+    slopes = [0] + [1 / (NOISE * 2**octave) for octave in range(OCTAVES)] + [0]
+    changes = [(new - old, f'above {octave}') for octave, (old, new) in enumerate(zip(slopes, slopes[1:]))]
+    here = [(change, DOT, piece) for change, piece in changes]
+    around = [(change, BOX, piece) for change, piece in changes]
+    return {'octaves': (0, here), 'around': (0, around + outside()), **inwards(2)}
+
+
+def surround(step):
+    """conv5_3 to uconv5_2: the surround widens to 9 x 9 places."""
+    around = [(1, BOX, 'around')] + outside()
+    return {'octaves': (0, [(1, DOT, 'octaves')]), 'around': (0, around), **inwards(step)}
+
+
+def outside():
+    """What turns the zeros outside into USUAL in a mean over 3 x 3 places."""
+    return [(USUAL, DOT, 'one'), (-USUAL, BOX, 'one')]
+
+
+def inwards(step, columns='columns', rows='rows'):
+    """1 in the columns (rows) with at least `step` more on both sides, and the centre bias so far."""
+    return {
+        'one': (1, []),
+        'columns': (-2, [(1, ACROSS, columns)]),
+        'rows': (-2, [(1, DOWN, rows)]),
+        'centre': (0, centre(step - 1) if step > 1 else []),
+    }
+
+
+def centre(step):
+    """The centre bias so far, and what it rises by at the `step`-th place from the border."""
+    rises = (rise(step, places) for places in GRID)
+    return [(1, DOT, 'centre')] + [(rise, DOT, line) for rise, line in zip(rises, ('columns', 'rows'))]
+
+
+def rise(step, places):
+    """By how much the logarithm of the Gaussian is greater than one place further out."""
+    outer, inner = (((place + 0.5) / places - 0.5) / CENTRE for place in (step - 1, step))
+    return (outer**2 - inner**2) / 2
+
+
+def judged():
+    """uconv5_1: the logit above the floor."""
+    highest = sum(rise(step, places) for places in GRID for step in range(1, 6))
+    level = LEVEL - FLOOR - highest - GAIN * (1 - SURROUND) * USUAL
+    around = [(1, BOX, 'around')] + outside()
+    ratio = [(1, DOT, 'octaves')] + [(-SURROUND * factor, kernel, name) for factor, kernel, name in around]
+    return {'map': (level, [(GAIN * factor, kernel, name) for factor, kernel, name in ratio] + centre(5))}
+
+
+def arrays():
+    """The 54 arrays of a generator in the released layout, W and b of each layer, float32."""
+    import numpy as np
+
+    from utils.weights import generator_layout
+
+    values, inputs = [], ['blue', 'green', 'red']
+    for layer, (_, _, shape) in zip(network(), generator_layout()[::2]):
+        W, b = np.zeros(shape), np.zeros(shape[0])
+        for i, (bias, terms) in enumerate(layer.values()):
+            b[i] = bias
+            for factor, kernel, channel in terms:
+                W[i, inputs.index(channel)] += factor * np.array(kernel)
+        values += [W.astype('float32'), b.astype('float32')]
+        inputs = list(layer)
+    return values
+
+
+def main():
+    parser = argument_parser(f'Writes {WHAT}. A full-size generator that is derived, not learned.')
+    parser.add_argument(
+        '--output', default='weights/standin_modelWeights.npz', metavar='FILE', help='the .npz to write'
+    )
+    path = parser.parse_args().output
+    if 'standin' not in os.path.basename(path):
+        raise CouldNotStart(f'{path}: call it standin.., so that nobody takes it for weights of SalGAN')
+
+    from utils.files import make_folder
+    from utils.weights import save
+
+    make_folder(os.path.dirname(path) or '.')
+    save(path, arrays())
+    say(f'{path}: {WHAT}')
+
+
+if __name__ == '__main__':
+    run(main)
