@@ -4,10 +4,35 @@ import contextlib
 import glob
 import itertools
 import os
+import stat
 
 from utils.command_line import CouldNotStart, describe
 
 _count = itertools.count()
+
+
+class Unreadable(Exception):
+    """A file of a user's that is missing, broken, or not what it should be: one sentence that names it."""
+
+
+def read_bytes(path, limit=2**30):
+    """The bytes of a file of a user's, whole.
+
+    Raises
+    ------
+    Unreadable
+        If it is missing, cannot be read, or holds more than `limit` bytes.
+    """
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):  # to open a pipe would wait for ever
+            raise Unreadable(f'{os.fspath(path)}: not a file')
+        if status.st_size > limit:
+            raise Unreadable(f'{os.fspath(path)}: {status.st_size} bytes, more than such a file can need')
+        with open(path, 'rb') as file:
+            return file.read(limit)
+    except OSError as error:
+        raise Unreadable(f'{os.fspath(path)}: {error.strerror}') from None
 
 
 @contextlib.contextmanager

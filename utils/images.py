@@ -10,11 +10,7 @@ os.environ.setdefault('OPENCV_LOG_LEVEL', 'SILENT')
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
-from utils.files import write_bytes  # noqa: E402
-
-
-class Unreadable(Exception):
-    """A file that is no image that OpenCV can decode whole: one sentence that names the file."""
+from utils.files import Unreadable, read_bytes, write_bytes  # noqa: E402
 
 
 def read_rgb(path):
@@ -32,22 +28,28 @@ def read_rgb(path):
     Unreadable
         If the file is missing, empty, no image, cut short, or larger than OpenCV's limit.
     """
-    return cv2.cvtColor(_decode(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    return decode_rgb(read_bytes(path), path)
 
 
 def read_grey(path):
     """Reads a map as `cv2.imread(path, cv2.IMREAD_GRAYSCALE)` does: uint8, shape (rows, columns)."""
-    return _decode(path, cv2.IMREAD_GRAYSCALE)
+    return _decode(read_bytes(path), path, cv2.IMREAD_GRAYSCALE)
 
 
-def _decode(path, flags):
-    # The bytes are read here and not by cv2.imread, which takes no undecodable names and says nothing of
-    # what was wrong; imdecode of the bytes gives the same pixels.
-    try:
-        with open(path, 'rb') as file:
-            data = file.read()
-    except OSError as error:
-        raise Unreadable(f'{os.fspath(path)}: {error.strerror}') from None
+def decode_rgb(data, path):
+    """`read_rgb` of the bytes `data` of the file `path`, which only messages name."""
+    return cv2.cvtColor(_decode(data, path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
+def decode_unchanged(data, path):
+    """An image of this project's own as it was given to `encode`: grey stays grey."""
+    image = _decode(data, path, cv2.IMREAD_UNCHANGED)
+    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _decode(data, path, flags):
+    # Bytes, and not cv2.imread, which takes no undecodable names and says nothing of what was wrong;
+    # imdecode gives the same pixels.
     if not data:
         raise Unreadable(f'{os.fspath(path)}: the file is empty')
     if data[:3] == b'\xff\xd8\xff' and data.rfind(b'\xff\xd9') < data.rfind(b'\xff\xda'):

@@ -1,0 +1,195 @@
+"""The SALICON challenge's annotations (COCO style JSON), indexed in one pass and read an image at a time.
+
+`fixations_train2014.json` holds 69 million points: parsed whole, it would take some ten gigabytes. So only
+where each annotation stands is kept, and an image's own are parsed when it is asked for.
+"""
+
+import json
+import os
+import re
+from array import array
+
+import numpy as np
+
+from utils.files import Unreadable
+
+_CHUNK = 2**22
+_LARGEST = 2**26  # bytes of one element; the largest of SALICON is under 10 kB
+_BLANK = re.compile(r'[ \t\r\n]*')
+# An annotation as every known file writes it: no object within it, no brace or backslash in its strings, one
+# image_id. It is twenty times as fast to find as to parse; anything else is parsed.
+_FLAT = re.compile(r'\{[^{}"]*(?:"[^{}"\\]*"[^{}"]*)*\}(?=[ \t\r\n]*[,\]])')
+_IMAGE_ID = re.compile(r'"image_id"\s*:\s*(\d{1,18})\s*[,}]')
+
+
+class Annotations:
+    """An annotation file: `.images` maps image id -> (file name, (rows, columns)).
+
+    `.unlisted` counts the annotations of images that the file does not list.
+
+    Raises
+    ------
+    Unreadable
+        If the file cannot be read, is cut short, or is no such JSON.
+    """
+
+    def __init__(self, path, progress=None):
+        self.path = os.fspath(path)
+        self.images = {}
+        self._where = {}  # image id -> array of start, end, start, end ..
+        try:
+            with open(self.path, 'rb') as file:
+                self._index(_Scanner(file, progress))
+        except (ValueError, RecursionError) as error:
+            reason = 'nested too deeply' if isinstance(error, RecursionError) else error
+            raise Unreadable(f'{self.path}: not a whole annotation file ({reason}); fetch it again') from None
+        except OSError as error:
+            raise Unreadable(f'{self.path}: {error.strerror}') from None
+        self.unlisted = sum(len(self._where[i]) // 2 for i in self._where.keys() - self.images.keys())
+
+    def points(self, image_id):
+        """All points of one image, all observers pooled: float array, N x 2, (row, column), 1-based."""
+        where = self._where.get(image_id, ())
+        pooled = [np.empty((0, 2))]
+        try:
+            with open(self.path, 'rb') as file:
+                for start, end in zip(where[::2], where[1::2]):
+                    file.seek(start)
+                    points = np.asarray(json.loads(file.read(end - start))['fixations'], float)
+                    pooled.append(points.reshape(-1, 2) if points.size == 0 else points)
+            return np.concatenate(pooled)
+        except (ValueError, TypeError, KeyError, RecursionError):
+            raise Unreadable(
+                f'{self.path}: the annotations of image {image_id} hold no list "fixations" of (row, column)'
+            ) from None
+        except OSError as error:
+            raise Unreadable(f'{self.path}: {error.strerror}') from None
+
+    def _index(self, scanner):
+        found = set()
+        for key in scanner.members():
+            if key in ('images', 'annotations'):
+                found.add(key)
+                for start, end, element in scanner.elements(flat=key == 'annotations'):
+                    if key == 'images':
+                        self._add_image(element)
+                    else:
+                        self._where.setdefault(_image_id(element), array('q')).extend((start, end))
+            else:
+                scanner.value()
+        for key in ('images', 'annotations'):
+            if key not in found:
+                raise ValueError(f'it has no list "{key}"')
+
+    def _add_image(self, element):
+        try:
+            name, rows, columns = element['file_name'], int(element['height']), int(element['width'])
+            image_id = element['id']
+            if not (isinstance(name, str) and name and min(rows, columns) > 0 and isinstance(image_id, int)):
+                raise ValueError
+        except (KeyError, TypeError, ValueError, OverflowError):
+            raise ValueError(
+                f'an image without id, file_name, height and width: {str(element)[:80]}'
+            ) from None
+        if self.images.setdefault(image_id, (name, (rows, columns))) != (name, (rows, columns)):
+            raise ValueError(f'two images of id {image_id}')
+
+
+def _image_id(element):
+    """The image that an annotation belongs to; `element` is its text, or it parsed."""
+    if isinstance(element, str):
+        found = _IMAGE_ID.findall(element)
+        if len(found) == 1:
+            return int(found[0])
+        element = json.loads(element)
+    image_id = element.get('image_id') if isinstance(element, dict) else None
+    if not isinstance(image_id, int):
+        raise ValueError(f'an annotation without image_id: {str(element)[:80]}')
+    return image_id
+
+
+class _Scanner:
+    """Walks a JSON object of a file by its members and their elements, with bounded memory."""
+
+    # The file is read as Latin-1, one character a byte, so that positions are those of the file; JSON's own
+    # characters are ASCII, and an element with others is parsed from its bytes.
+
+    def __init__(self, file, progress):
+        self.file, self.progress = file, progress
+        self.text, self.at, self.base = '', 0, 0
+        self.decoder = json.JSONDecoder()
+        self._more()
+        if self.text.startswith('\xef\xbb\xbf'):
+            self.at = 3
+
+    def _more(self):
+        data = self.file.read(max(_CHUNK, len(self.text) - self.at))
+        self.base += self.at
+        self.text, self.at = self.text[self.at :] + data.decode('latin-1'), 0
+        if self.progress:
+            self.progress(len(data))
+        return bool(data)
+
+    def peek(self):
+        while True:
+            self.at = _BLANK.match(self.text, self.at).end()
+            if self.at < len(self.text):
+                return self.text[self.at]
+            if not self._more():
+                raise ValueError('it is cut short')
+
+    def take(self, allowed):
+        character = self.peek()
+        if character not in allowed:
+            raise ValueError(f'{character!r} at byte {self.base + self.at}, where one of {allowed!r} belongs')
+        self.at += 1
+        return character
+
+    def value(self, flat=False):
+        """The next value parsed, or its text if `flat` and it is an object without objects; moves past it."""
+        self.peek()
+        while True:
+            match = _FLAT.match(self.text, self.at) if flat else None
+            if match:
+                self.at = match.end()
+                return match.group()
+            # A value that ends with the buffer may go on in the next: 12 of 123.
+            try:
+                value, end = self.decoder.raw_decode(self.text, self.at)
+                if end < len(self.text):
+                    break
+            except ValueError:
+                if len(self.text) - self.at > _LARGEST:
+                    raise
+            if not self._more():
+                raise ValueError(f'it is cut short or broken after byte {self.base + self.at}')
+        start, self.at = self.at, end
+        text = self.text[start:end]
+        return value if text.isascii() else json.loads(text.encode('latin-1'))
+
+    def members(self):
+        """The keys of an object; the caller takes each value before the next."""
+        self.take('{')
+        if self.peek() == '}':
+            return
+        while True:
+            self.peek()
+            key = self.value()
+            self.take(':')
+            yield key
+            if self.take(',}') == '}':
+                return
+
+    def elements(self, flat=False):
+        """(first byte, byte after the last, value) of the elements of a list; `flat` as in `value`."""
+        self.take('[')
+        if self.peek() == ']':
+            self.at += 1
+            return
+        while True:
+            self.peek()
+            start = self.base + self.at
+            value = self.value(flat)
+            yield start, self.base + self.at, value
+            if self.take(',]') == ']':
+                return

@@ -1,0 +1,61 @@
+"""PNGs that tell what they were made from, so that an interrupted run need not make them again.
+
+A text chunk holds a digest of the source, of the settings and of the PNG's own bytes: a file that was cut
+short, changed, or made from another source or in another way is not taken for what it is not.
+"""
+
+import hashlib
+import struct
+import zlib
+
+from utils.files import Unreadable, read_bytes
+from utils.images import decode_unchanged, encode
+
+_AT = 33  # after the signature and the header chunk
+_KEYWORD = b'Made-from\0'
+
+
+def digest(*parts):
+    """The SHA-256, in hexadecimal, of bytes and strings one after the other."""
+    return hashlib.sha256(
+        b'\0'.join(p if isinstance(p, bytes) else repr(p).encode() for p in parts)
+    ).hexdigest()
+
+
+def make(image, size, source):
+    """The bytes of a PNG of `image`.
+
+    Parameters
+    ----------
+    image : uint8 array, (rows, columns) or (rows, columns, 3) in RGB
+    size : (rows, columns)
+        Of what it was made from: kept with it.
+    source : str
+        A digest of all that shaped it.
+    """
+    png = encode(image, '.png')
+    return png[:_AT] + _chunk(png, size, source) + png[_AT:]
+
+
+def read(path, source):
+    """The image of the PNG at `path` and the `size` kept with it, if `source` is what it was made from.
+
+    (None, None) if there is no such file, or a broken or another one.
+    """
+    try:
+        data = read_bytes(path)
+        (length,) = struct.unpack_from('>I', data, _AT)
+        end = _AT + 12 + length
+        chunk = data[_AT:end]
+        rows, columns = (int(side) for side in chunk[8 + len(_KEYWORD) :].split(b' ')[0].split(b'x'))
+    except (Unreadable, struct.error, ValueError):
+        return None, None
+    if chunk != _chunk(data[:_AT] + data[end:], (rows, columns), source):
+        return None, None
+    return decode_unchanged(data, path), (rows, columns)
+
+
+def _chunk(png, size, source):
+    text = '{}x{} {}'.format(*size, digest(png, size, source)).encode()
+    body = b'tEXt' + _KEYWORD + text
+    return struct.pack('>I', len(body) - 4) + body + struct.pack('>I', zlib.crc32(body))

@@ -1,0 +1,167 @@
+"""MATLAB's .mat files, version 5 to 7, as far as data sets of fixations use them.
+
+scipy.io.loadmat reads more kinds, but a broken or hostile file makes it crash the whole process or take all
+memory. Here every length that a file states is held against the bytes that are there.
+"""
+
+import os
+import struct
+import zlib
+
+import numpy as np
+
+from utils.files import Unreadable, read_bytes
+
+LARGEST = 2**28  # bytes of a file, and of what its compressed variables become
+_DEEPEST = 8
+_BROKEN = 'the MATLAB file is cut short or broken'
+
+_MATRIX, _COMPRESSED = 14, 15
+_STRUCT, _COMPLEX = 2, 0x800
+_STORED = {1: 'i1', 2: 'u1', 3: 'i2', 4: 'u2', 5: 'i4', 6: 'u4', 7: 'f4', 9: 'f8', 12: 'i8', 13: 'u8'}
+_NUMERIC = {
+    6: 'f8', 7: 'f4', 8: 'i1', 9: 'u1', 10: 'i2', 11: 'u2', 12: 'i4', 13: 'u4', 14: 'i8', 15: 'u8'
+}  # fmt: skip
+
+
+def read(path, fields=None):
+    """Reads the variables of a .mat.
+
+    Parameters
+    ----------
+    path : path
+    fields : collection of str, optional
+        Struct arrays are read with these fields only (default: all).
+
+    Returns
+    -------
+    dict of str -> value
+        An array for a full matrix of numbers; a dict of field -> list of values, one an element, in MATLAB's
+        order, for a struct array; None for anything else.
+
+    Raises
+    ------
+    Unreadable
+        If the file is missing, broken, of another version, or holds more than `LARGEST` bytes.
+    """
+    path = os.fspath(path)
+    data = read_bytes(path, LARGEST)
+    try:
+        if data.startswith((b'MATLAB 7.3', b'\x89HDF')):
+            raise ValueError("written by MATLAB's -v7.3; save it again with -v7")
+        if len(data) < 128 or data[126:128] not in (b'IM', b'MI'):
+            raise ValueError('not a MATLAB file of version 5 to 7, or a broken one')
+        return _variables(data, _LITTLE if data[126:128] == b'IM' else _BIG, fields)
+    except ValueError as error:
+        raise Unreadable(f'{path}: {error}') from None
+    except (struct.error, zlib.error, MemoryError):
+        raise Unreadable(f'{path}: {_BROKEN}') from None
+
+
+def _variables(data, order, fields):
+    variables, at, left = {}, 128, LARGEST - len(data)
+    while at < len(data):
+        kind, start, size, following = _tag(data, at, order)
+        held, at = data, following
+        if kind == _COMPRESSED:
+            at = start + size  # these alone are not padded
+            held = _inflate(data[start:at], left)
+            left -= len(held)
+            kind, start, size, _ = _tag(held, 0, order)
+        if left < 0:
+            raise ValueError(f'holds more than {LARGEST} bytes')
+        if kind == _MATRIX:
+            name, value = _matrix(held, start, start + size, order, fields)
+            variables[name] = value
+    return variables
+
+
+def _inflate(data, limit):
+    decompressor = zlib.decompressobj()
+    inflated = decompressor.decompress(data, max(limit, 0) + 1)
+    if not decompressor.eof and len(inflated) <= limit:
+        raise zlib.error
+    return inflated
+
+
+class _Order:
+    """What one order of bytes needs, made once: a gaze .mat has two hundred matrices."""
+
+    def __init__(self, order):
+        self.pair = struct.Struct(order + 'II').unpack_from
+        self.header = struct.Struct(order + 'I4xIII3I').unpack_from
+        self.stored = {kind: np.dtype(order + name) for kind, name in _STORED.items()}
+        self.numeric = {kind: np.dtype(order + name) for kind, name in _NUMERIC.items()}
+
+
+_LITTLE, _BIG = _Order('<'), _Order('>')
+
+
+def _tag(data, at, order):
+    """The type of the element at `at`, where its data start, their size, and where the next element is."""
+    kind, size = order.pair(data, at)
+    if kind >> 16:  # a small element: size, type and data in eight bytes
+        kind, size, start, following = kind & 0xFFFF, kind >> 16, at + 4, at + 8
+        if size > 4:
+            raise ValueError(_BROKEN)
+    else:
+        start = at + 8
+        following = start + size + -size % 8
+    if start + size > len(data):
+        raise ValueError(_BROKEN)
+    return kind, start, size, following
+
+
+def _matrix(data, start, end, order, fields, depth=0):
+    """The name and the value of a matrix element."""
+    if start == end:
+        return '', np.empty((0, 0))
+    flags_tag, flags, _, dimensions_tag, size, rows, columns = order.header(data, start)
+    if flags_tag != 6 or dimensions_tag != 5 or size < 8:
+        raise ValueError(_BROKEN)
+    _, at, length, at_values = _tag(data, start + 24 + size + -size % 8, order)
+    name = data[at : at + length].decode('latin-1')
+    kind = flags & 0xFF
+    if size > 8 or flags & _COMPLEX:
+        return name, None
+    if kind in order.numeric:
+        values, _ = _numbers(data, at_values, order)
+        if values.size != rows * columns:
+            raise ValueError(_BROKEN)
+        return name, values.astype(order.numeric[kind], copy=False).reshape((rows, columns), order='F')
+    if kind == _STRUCT:
+        return name, _struct(data, at_values, end, rows * columns, order, fields, depth)
+    return name, None
+
+
+def _numbers(data, at, order):
+    """The numbers of an element, as they are stored, and where the next element is."""
+    kind, start, size, following = _tag(data, at, order)
+    dtype = order.stored.get(kind)
+    if dtype is None or size % dtype.itemsize:
+        raise ValueError(_BROKEN)
+    return np.frombuffer(data, dtype, size // dtype.itemsize, start), following
+
+
+def _struct(data, at, end, elements, order, fields, depth):
+    """Field -> its values, one for each of the `elements` of a struct array."""
+    if depth == _DEEPEST:
+        raise ValueError('structs within structs, too deep')
+    longest, at = _numbers(data, at, order)
+    _, start, size, at = _tag(data, at, order)
+    length = int(longest[0]) if longest.size else 0
+    if length <= 0 or size % length:
+        raise ValueError(_BROKEN)
+    names = [data[start + i : start + i + length] for i in range(0, size, length)]
+    names = [name.partition(b'\0')[0].decode('latin-1') for name in names]
+    values = {name: [] for name in names if fields is None or name in fields}
+    columns = [values.get(name) for name in names]
+    # Every value takes bytes, so a number of elements that is not true ends at the end of the file.
+    for _ in range(elements if names else 0):
+        for column in columns:
+            kind, start, size, at = _tag(data, at, order)
+            if kind != _MATRIX or start + size > end:
+                raise ValueError(_BROKEN)
+            if column is not None:
+                column.append(_matrix(data, start, start + size, order, fields, depth + 1)[1])
+    return values

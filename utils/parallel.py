@@ -1,0 +1,24 @@
+"""Work spread over threads, its results taken in order."""
+
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+
+
+def in_order(function, items, workers):
+    """`map(function, items)` in so many threads; only a few results are ever held.
+
+    Threads are enough where the work is OpenCV's, zlib's or the disk's, which all release Python's lock.
+    What `function` raises is raised here, when its turn comes; what has not begun by then never does.
+    """
+    with ThreadPoolExecutor(workers) as pool:
+        waiting = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > 4 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

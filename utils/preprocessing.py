@@ -1,0 +1,120 @@
+"""From what a data set has of an image to a sample and its two PNGs, as the original made them."""
+
+import os
+from collections import namedtuple
+
+import cv2
+import numpy as np
+
+from utils import checked_png
+from utils.files import Unreadable, read_bytes, write_bytes
+from utils.images import decode_rgb, shrink
+from utils.samples import ImageContainer, InputType, Target
+
+Prepared = namedtuple('Prepared', 'samples fixations size problem')
+Prepared.__doc__ = """What became of a record.
+
+`samples`: split -> `Target`; empty where `problem`, one sentence, says why the image is left out.
+`fixations`: `salicon.Fixations`, None for a test image. `size`: (rows, columns) of the image.
+"""
+
+
+def prepare(record, data_set, output, size):
+    """Makes the samples of one image, and writes its PNGs where they are not there already.
+
+    Nothing is written of an image of which anything is missing or broken.
+
+    Parameters
+    ----------
+    record : salicon.Record
+    data_set : salicon.DataSet
+    output : path
+        `images/STEM.png` and `maps/STEM.png` go there; their folders exist.
+    size : (width, height)
+
+    Returns
+    -------
+    Prepared
+    """
+    try:
+        _check_parts(record, data_set)
+        return _prepare(record, data_set, output, size)
+    except Unreadable as error:
+        return Prepared({}, None, None, str(error))
+    except MemoryError:
+        return Prepared({}, None, None, f'{record.image}: not enough memory for it')
+
+
+def is_test(record):
+    """Whether the record belongs to the test set only, which has images and nothing else."""
+    return 'test' in record.splits and (len(record.splits) == 1 or not (record.map or record.fixations))
+
+
+def _check_parts(record, data_set):
+    held = record.image or record.map or record.fixations
+    if not record.splits:
+        raise Unreadable(f'{held}: neither its name nor its folder says train, val or test')
+    if not record.image:
+        raise Unreadable(f'{held}: there is no image of that name')
+    if not (record.fixations or is_test(record)):
+        raise Unreadable(f'{held}: there are no fixations of that name')
+    if not (record.map or is_test(record)) and data_set.folders['maps']:
+        raise Unreadable(f'{held}: there is no map of that name')
+
+
+def _prepare(record, data_set, output, size):
+    image_path, map_path = (f'{folder}/{record.stem}.png' for folder in ('images', 'maps'))
+    source = read_bytes(record.image)
+    image, rows_columns, image_png = _shrunk(
+        os.path.join(output, image_path), source, size, lambda: decode_rgb(source, record.image)
+    )
+    image = ImageContainer(image, image_path, InputType.image)
+    test_sample = Target(image, size=rows_columns)
+    if is_test(record):
+        _write(output, image_path, image_png)
+        return Prepared({'test': test_sample}, None, rows_columns, None)
+
+    fixations = data_set.fixations(record)
+    source = read_bytes(record.map) if record.map else fixations.points.tobytes()
+    saliency, map_size, map_png = _shrunk(
+        os.path.join(output, map_path), source, size, lambda: data_set.saliency_map(record, fixations)
+    )
+    for other, path in ((fixations.size, record.fixations), (map_size, record.map)):
+        if other != rows_columns:
+            raise Unreadable(f'{path}: it is for {_says(other)}, but {record.image} is {_says(rows_columns)}')
+    if not saliency.any():
+        raise Unreadable(f'{record.map or record.image}: the map is empty')
+    _write(output, image_path, image_png)
+    _write(output, map_path, map_png)
+    points = tuple(np.ascontiguousarray(axis) for axis in fixations.points.T)
+    sample = Target(
+        image,
+        ImageContainer(saliency, map_path, InputType.imageGrayscale),
+        ImageContainer(points, os.fspath(record.fixations), InputType.fixationMapMatlab),
+        rows_columns,
+    )
+    samples = {split: test_sample if split == 'test' else sample for split in record.splits}
+    return Prepared(samples, fixations, rows_columns, None)
+
+
+def _shrunk(path, source, size, decode):
+    """What `decode` gives at the network's size, its own size, and the PNG to write, None if it is there.
+
+    `source` are the bytes that it is decoded from. What shapes the PNG beside them is in the digest too.
+    """
+    source = checked_png.digest(source, size, cv2.__version__)
+    image, decoded_size = checked_png.read(path, source)
+    if image is not None:
+        return image, decoded_size, None
+    decoded = decode()
+    image = shrink(decoded, *size)
+    return image, decoded.shape[:2], checked_png.make(image, decoded.shape[:2], source)
+
+
+def _write(output, path, png):
+    if png is not None:
+        write_bytes(os.path.join(output, path), png)
+
+
+def _says(size):
+    return f'{size[1]} x {size[0]}'

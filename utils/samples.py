@@ -1,0 +1,244 @@
+"""Samples, and the pickles that hold them: what 01 writes and 02, 03 and 04 read.
+
+Three kinds of file are read:
+
+- the original's: a list of `eliaLib.dataRepresentation.Target`, written by Python 2 (protocol 0 or 2);
+- the same list of this project's classes: `pickle.load` gives it back wherever the project can be imported;
+- for sets larger than memory, a stream: pickles one after the other, a header of fixed length
+  (`{'salgan samples': '1', 'count': .., 'index': ..}`), then the samples, then an array of where each begins.
+"""
+
+import contextlib
+import enum
+import operator
+import os
+import pickle
+
+import numpy as np
+
+from utils import safe_pickle
+from utils.command_line import say
+from utils.files import Unreadable, atomic_write
+
+ASSUMED_SIZE = (480, 640)  # SALICON's; the original's pickles hold none
+_PROTOCOL = 3  # the first that stores bytes as they are; the later ones cannot be written piece by piece
+
+
+class LoadState(enum.IntEnum):
+    """Whether a container's data are there; the original's numbers."""
+
+    unloaded = 0
+    loaded = 1
+
+
+class InputType(enum.IntEnum):
+    """What a container holds; the original's numbers."""
+
+    image = 0
+    imageGrayscale = 1
+    fixationMapMatlab = 3
+
+
+class ImageContainer:
+    """One part of a sample, by the original's names.
+
+    Attributes
+    ----------
+    data : array or tuple of arrays
+        See `Target`.
+    filePath : str
+        The file that holds the data: relative to the pickle's folder for what 01 writes.
+    state : LoadState
+    imageType : InputType
+    """
+
+    def __init__(self, data, filePath, imageType):
+        self.data, self.filePath, self.imageType = data, filePath, imageType
+        self.state = LoadState.loaded
+
+
+class Target:
+    """One sample, by the original's names.
+
+    Attributes
+    ----------
+    image : ImageContainer
+        `.data` uint8, (rows, columns, 3), RGB, at the network's size.
+    saliency : ImageContainer or None
+        `.data` uint8, (rows, columns), at the network's size; None for a sample of the test set.
+    fixation : ImageContainer or None
+        `.data` a tuple of two int arrays, the rows and the columns of the fixated pixels, 0-based, at the
+        size of the original image; None for a sample of the test set.
+    size : (rows, columns)
+        Of the original image.
+    """
+
+    def __init__(self, image, saliency=None, fixation=None, size=ASSUMED_SIZE):
+        self.image, self.saliency, self.fixation, self.size = image, saliency, fixation, size
+
+
+def _number_of(kind):
+    """What reads an enum34 of `kind`, by number; a number without a name stays one."""
+    return lambda number: kind(number) if number in list(kind) else operator.index(number)
+
+
+_OURS = {'Target': Target, 'ImageContainer': ImageContainer}
+_ENUMS = {'LoadState': LoadState, 'InputType': InputType}
+_ALLOWED = {
+    (module, name): entry
+    for module in ('utils.samples', 'eliaLib.dataRepresentation')
+    for name, entry in {**_OURS, **{name: _number_of(kind) for name, kind in _ENUMS.items()}}.items()
+}
+
+
+# --- writing ---
+
+
+@contextlib.contextmanager
+def writer(path, stream=False):
+    """Opens a pickle to be written sample by sample; gives the function that adds one.
+
+    The samples written are not held in memory; the file is there, whole, when the block ends well.
+
+        with writer('trainData.pickle') as add:
+            add(sample)
+    """
+    with atomic_write(path) as file:
+        starts = []
+        if stream:
+            file.write(_header(0, 0))
+        else:
+            file.write(pickle.PROTO + bytes([_PROTOCOL]) + pickle.EMPTY_LIST)
+
+        def add(sample):
+            starts.append(file.tell())
+            data = pickle.dumps(sample, _PROTOCOL)
+            # In a list, the sample's own instructions between those that make and extend the list. Each
+            # numbers what it remembers from 0 on, so that a reader's memory holds one sample's, as ours does.
+            file.write(data if stream else memoryview(data)[2:-1])
+            file.write(b'' if stream else pickle.APPEND)
+
+        yield add
+        if stream:
+            end = file.tell()
+            pickle.dump(np.array([*starts, end], np.int64), file, _PROTOCOL)
+            file.seek(0)
+            file.write(_header(len(starts), end))
+        else:
+            file.write(pickle.STOP)
+
+
+def _header(count, index):
+    return pickle.dumps(
+        {'salgan samples': '1', 'count': f'{count:020d}', 'index': f'{index:020d}'}, _PROTOCOL
+    )
+
+
+# --- reading ---
+
+
+def read(path):
+    """Reads a pickle of samples.
+
+    Returns
+    -------
+    sequence of Target
+        A list; a `Stream`, which holds none of them in memory, where the file is one.
+
+    Raises
+    ------
+    Unreadable
+        One sentence that names the file, where it is no whole pickle of samples, or asks for anything that
+        such a pickle does not need. Nothing was run.
+    """
+    path = os.fspath(path)
+    try:
+        with open(path, 'rb') as file:
+            if file.read(len(_header(0, 0))).startswith(_header(0, 0).partition(b'count')[0]):
+                return Stream(path)
+            file.seek(0)
+            samples = safe_pickle.load(file, _ALLOWED, path)
+    except OSError as error:
+        raise Unreadable(f'{path}: {error.strerror}') from None
+    if not isinstance(samples, list):
+        raise Unreadable(f'{path}: it holds a {type(samples).__name__}, not a list of samples')
+    assumed = [_check(sample, f'{path}: sample {i}') for i, sample in enumerate(samples)]
+    if any(assumed):
+        rows, columns = ASSUMED_SIZE
+        say(f'{path}: it does not hold the size of the images; {rows} rows x {columns} columns are assumed')
+    return samples
+
+
+class Stream:
+    """The samples of a stream, read one at a time: `len(stream)`, `stream[i]`, `for sample in stream`.
+
+    Threads may share one, and so may the processes of a fork.
+    """
+
+    def __init__(self, path):
+        self.path = path
+        self._file = open(path, 'rb')  # noqa: SIM115
+        header = safe_pickle.load(self._file, {}, path)
+        try:
+            count, index = int(header['count']), int(header['index'])
+            self._file.seek(index)
+            self._starts = safe_pickle.load(self._file, {}, path)
+            begun = self._starts[0] == len(_header(0, 0)) and self._starts[-1] == index
+            if len(self._starts) != count + 1 or not begun or np.any(np.diff(self._starts) <= 0):
+                raise ValueError
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError):
+            raise Unreadable(f'{path}: the stream of samples is broken; run 01 again') from None
+
+    def __len__(self):
+        return len(self._starts) - 1
+
+    def __getitem__(self, index):
+        index = operator.index(index)
+        if not -len(self) <= index < len(self):
+            raise IndexError(f'{self.path}: no sample {index} among {len(self)}')
+        index %= len(self)
+        name = f'{self.path}: sample {index}'
+        start, end = self._starts[index : index + 2].tolist()
+        sample = safe_pickle.load(os.pread(self._file.fileno(), end - start, start), _ALLOWED, name)
+        _check(sample, name)
+        return sample
+
+
+def _check(sample, name):
+    """Raises Unreadable if this is no sample; returns whether its size had to be assumed."""
+    if not isinstance(sample, Target):
+        raise Unreadable(f'{name} is a {type(sample).__name__}, not a sample')
+    assumed = 'size' not in vars(sample)
+    for part, default in (('image', None), ('saliency', None), ('fixation', None), ('size', ASSUMED_SIZE)):
+        vars(sample).setdefault(part, default)
+    for container in (sample.image, sample.saliency, sample.fixation):
+        for attribute, kind in (('state', LoadState), ('imageType', InputType)):
+            number = vars(container).get(attribute) if isinstance(container, ImageContainer) else None
+            if isinstance(number, int) and number in list(kind):
+                setattr(container, attribute, kind(number))  # with the `enum` package they are plain numbers
+    image, saliency, fixation = (
+        getattr(part, 'data', None) for part in (sample.image, sample.saliency, sample.fixation)
+    )
+    whole = _is_uint8(image, 3) and image.shape[2] == 3
+    whole = whole and (saliency is None or _is_uint8(saliency, 2))
+    whole = whole and (fixation is None or _are_fixations(fixation)) and _is_size(sample.size)
+    if not whole:
+        raise Unreadable(f'{name} lacks a part, or one has another shape or type than it should')
+    return assumed
+
+
+def _is_uint8(array, dimensions):
+    return isinstance(array, np.ndarray) and array.dtype == np.uint8 and array.ndim == dimensions
+
+
+def _are_fixations(pair):
+    return (
+        isinstance(pair, tuple)
+        and len(pair) == 2
+        and all(isinstance(a, np.ndarray) and a.dtype.kind in 'iu' and a.ndim == 1 for a in pair)
+        and len(pair[0]) == len(pair[1])
+    )
+
+
+def _is_size(size):
+    return isinstance(size, tuple) and len(size) == 2 and all(isinstance(n, int) and n > 0 for n in size)
