@@ -78,11 +78,10 @@ def test_emd(name):
 def test_resize_is_matlabs(name):
     case, reference = inputs(name), record(name)['emd']
     size = tuple(reference['size'])
-    small = metrics._resize(metrics._map(case['gt']), size, (1 / 32, 1 / 32))
-    assert np.abs(small - reference['octave_imresize_gt']).max() < 1e-12
-    scales = tuple(new / old for new, old in zip(size, case['sal'].shape))
-    small = metrics._resize(metrics._map(case['sal']), size, scales)
-    assert np.abs(small - reference['octave_imresize_sal']).max() < 1e-12
+    ours = metrics._bicubic(metrics._map(case['gt']), size, scale=1 / 32)
+    assert np.abs(ours - reference['octave_imresize_gt']).max() < 1e-12
+    ours = metrics._bicubic(metrics._map(case['sal']), size)
+    assert np.abs(ours - reference['octave_imresize_sal']).max() < 1e-12
 
 
 @pytest.mark.parametrize('name', MEASURED)
@@ -133,3 +132,192 @@ def test_salicon_metrics(name):
     blurred = metrics.salicon_cc(case['sal'], case['fix_list'])
     assert agrees(blurred, reference['CC_buildFixMap_sigma19'], 1e-9)
     assert agrees(metrics.cc(case['sal'], case['gt']), reference['CC'], 1e-9)
+
+
+# --- properties with a reason, and bad input ---
+
+RANDOM = np.random.RandomState(5)
+MAP = RANDOM.random_sample((48, 64))
+FIXATION_MAP = RANDOM.random_sample((48, 64)) > 0.98
+POINTS = np.argwhere(FIXATION_MAP)
+OTHERS = RANDOM.randint(0, 3, (48, 64)) * (RANDOM.random_sample((48, 64)) > 0.9)
+ON_FIXATION_MAPS = {
+    'nss': (),
+    'auc_judd': (),
+    'auc_borji': (),
+    'auc_shuffled': (OTHERS,),
+    'information_gain': (MAP[::-1],),
+}
+ON_POINTS = {'salicon_auc': (), 'salicon_sauc': (OTHERS,), 'salicon_nss': (), 'salicon_cc': ()}
+ON_MAPS = ['cc', 'similarity', 'kl_divergence', 'emd']
+
+
+def every_metric(saliency_map):
+    """Name -> value of all thirteen, against the truth above."""
+    fixated = FIXATION_MAP
+    values = {n: getattr(metrics, n)(saliency_map, fixated, *rest) for n, rest in ON_FIXATION_MAPS.items()}
+    values.update({n: getattr(metrics, n)(saliency_map, POINTS, *rest) for n, rest in ON_POINTS.items()})
+    values.update({n: getattr(metrics, n)(saliency_map, MAP[:, ::-1]) for n in ON_MAPS})
+    return values
+
+
+def test_eight_bits_are_divided_by_255():
+    eight_bits = (MAP * 255).astype(np.uint8)
+    assert every_metric(eight_bits) == every_metric(eight_bits / 255)
+    fixated = FIXATION_MAP.astype(np.uint8) * 255  # as a fixation map is read from a PNG
+    assert metrics.nss(MAP, fixated) == metrics.nss(MAP, FIXATION_MAP)
+
+
+def test_float32_is_taken():
+    exact, single = every_metric(MAP), every_metric(MAP.astype(np.float32))
+    assert all(abs(exact[name] - single[name]) < 1e-3 for name in exact)
+
+
+def test_map_against_itself():
+    assert metrics.cc(MAP, MAP) == pytest.approx(1, abs=1e-12)
+    assert metrics.similarity(MAP, MAP) == pytest.approx(1, abs=1e-12)
+    assert metrics.kl_divergence(MAP, MAP) == pytest.approx(0, abs=1e-11)
+    square = MAP[:32, :32]  # where 32 divides no side, map and ground truth are resized differently
+    assert metrics.emd(square, square) == pytest.approx(0, abs=1e-12)
+    assert metrics.information_gain(MAP, FIXATION_MAP, MAP) == 0
+
+
+@pytest.mark.parametrize('name', ['nss', 'cc', 'auc_borji', 'auc_shuffled', 'salicon_auc', 'salicon_sauc'])
+def test_scale_and_offset_of_a_map_change_nothing(name):
+    assert every_metric(MAP * 3 + 2)[name] == pytest.approx(every_metric(MAP)[name], abs=1e-12)
+
+
+def test_a_map_that_ranks_every_fixation_first():
+    # The trapezoid from (0, 0) to the first threshold costs half of the negatives at that threshold: none.
+    perfect = FIXATION_MAP.astype(float)
+    assert metrics.auc_judd(perfect, FIXATION_MAP) == pytest.approx(1, abs=1e-12)
+    assert metrics.salicon_sauc(perfect, POINTS, OTHERS) == 1
+    assert metrics.auc_judd(1 - perfect, FIXATION_MAP) < 0.1
+
+
+def test_judd_without_jitter_where_all_or_nothing_is_fixated():
+    assert math.isnan(metrics.auc_judd(MAP, np.ones_like(MAP)))
+    assert math.isnan(metrics.auc_judd(MAP, np.zeros_like(MAP)))
+
+
+def test_shuffled_takes_the_union_and_leaves_own_fixations_in():
+    counted = metrics.auc_shuffled(MAP, FIXATION_MAP, OTHERS)
+    assert metrics.auc_shuffled(MAP, FIXATION_MAP, OTHERS > 0) == counted
+    assert metrics.auc_shuffled(MAP, FIXATION_MAP, FIXATION_MAP) == pytest.approx(0.5)
+    assert math.isnan(metrics.salicon_sauc(MAP, POINTS, FIXATION_MAP))  # nothing is left to compare with
+    assert math.isnan(metrics.auc_shuffled(MAP, FIXATION_MAP, np.zeros_like(OTHERS)))
+
+
+def test_salicon_sauc_leaves_the_counts_as_they_were():
+    others = OTHERS.copy()
+    first = metrics.salicon_sauc(MAP, POINTS, others)
+    assert np.array_equal(others, OTHERS)
+    assert metrics.salicon_sauc(MAP, POINTS, others) == first
+
+
+def test_seeds():
+    def sampled(seed):
+        return [
+            metrics.auc_judd(np.round(MAP, 1), FIXATION_MAP, seed=seed),
+            metrics.auc_borji(MAP, FIXATION_MAP, splits=3, seed=seed),
+            metrics.auc_shuffled(MAP, FIXATION_MAP, OTHERS, splits=3, seed=seed),
+            metrics.salicon_auc(MAP, POINTS, samples=50, seed=seed),
+        ]
+
+    assert sampled(1) == sampled(1)
+    assert all(first != second for first, second in zip(sampled(1), sampled(2)))
+
+
+def test_many_splits_approach_the_expectation():
+    for name, rest in (('auc_borji', ()), ('auc_shuffled', (OTHERS,))):
+        metric = getattr(metrics, name)
+        many = [metric(MAP, FIXATION_MAP, *rest, splits=400, seed=seed) for seed in range(20)]
+        off = np.mean(many) - metric(MAP, FIXATION_MAP, *rest)
+        assert abs(off) < 4 * np.std(many) / np.sqrt(len(many))
+
+
+@pytest.mark.parametrize('step', [0.05, 0.3, 1])
+def test_other_steps(step):
+    thresholds = np.arange(0, 1 + 1e-9, step)
+    stretched = (MAP - MAP.min()) / (MAP.max() - MAP.min())
+    tp = [1, *((stretched[FIXATION_MAP] >= t).mean() for t in thresholds), 0]
+    fp = [1, *((stretched >= t).mean() for t in thresholds), 0]
+    by_hand = sum((fp[i] - fp[i + 1]) * (tp[i] + tp[i + 1]) / 2 for i in range(len(tp) - 1))
+    assert metrics.auc_borji(MAP, FIXATION_MAP, step=step) == pytest.approx(by_hand, abs=1e-12)
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+def test_a_map_that_is_not_finite_is_refused(value):
+    broken = MAP.copy()
+    broken[3, 4] = value
+    for name, rest in {**ON_FIXATION_MAPS, **ON_POINTS, **dict.fromkeys(ON_MAPS, ())}.items():
+        truth = MAP if name in ON_MAPS else FIXATION_MAP if name in ON_FIXATION_MAPS else POINTS
+        with pytest.raises(ValueError, match='NaN'):
+            getattr(metrics, name)(broken, truth, *rest)
+
+
+def test_other_shapes_are_refused():
+    for name in ON_MAPS:
+        with pytest.raises(ValueError, match='shapes differ'):
+            getattr(metrics, name)(MAP, MAP.T)
+    for name, rest in ON_FIXATION_MAPS.items():
+        with pytest.raises(ValueError, match='shapes differ'):
+            getattr(metrics, name)(MAP, FIXATION_MAP.T, *rest)
+    for name, rest in ON_POINTS.items():
+        with pytest.raises(ValueError, match='outside the map'):
+            getattr(metrics, name)(MAP, POINTS + 40, *rest)
+    with pytest.raises(ValueError, match='rows and columns'):
+        metrics.nss(MAP[None], FIXATION_MAP[None])
+    with pytest.raises(ValueError, match=r'\(N, 2\)'):
+        metrics.salicon_nss(MAP, POINTS.T)
+
+
+def test_resizes():
+    Image = pytest.importorskip('PIL.Image')
+    small = np.clip(MAP, 0.2, 0.8)
+    assert np.array_equal(metrics.resize_mit(small, (48, 64)), small)
+    assert np.array_equal(metrics.resize_salicon(small, (48, 64)), small)
+    large = metrics.resize_mit(small, (96, 192))
+    # Pillow's bicubic has the same kernel and other borders.
+    pillow = np.asarray(Image.fromarray(small.astype(np.float32)).resize((192, 96), Image.BICUBIC))
+    assert np.abs(large - pillow)[8:-8, 8:-8].max() < 1e-5
+    assert large.min() >= 0 and large.max() <= 1
+    smooth = np.sin(np.linspace(0, 3, 48))[:, None] * np.cos(np.linspace(0, 1, 64))
+    assert (
+        np.abs(metrics.resize_mit(smooth, (24, 32)) - smooth.reshape(24, 2, 32, 2).mean((1, 3))).max() < 1e-2
+    )
+    zoomed = metrics.resize_salicon(smooth, (95, 127))  # order 3 passes through the old pixels
+    assert np.abs(zoomed[::2, ::2] - smooth).max() < 1e-9
+
+
+def test_emd_of_a_map_moved_by_cells():
+    rows, columns = np.mgrid[:640, :640]
+
+    def blob(row, column):
+        return np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / (2 * 60**2))
+
+    # Two cells to the right and one down: every part of the mass moves as far.
+    assert metrics.emd(blob(288, 288), blob(320, 352)) == pytest.approx(math.hypot(1, 2), abs=1e-4)
+
+
+def test_agrees_with_pysaliency():
+    """Where the definitions coincide; the KL's epsilon has fewer digits there and shows where s is 0."""
+    theirs = pytest.importorskip('pysaliency').metrics
+    case = inputs('p04_small_u8')
+    s, g, fixations = case['sal'] / 255, case['gt'] / 255, case['fix_list']
+    nss = theirs.NSS(s, fixations[:, 1], fixations[:, 0]).mean()
+    assert metrics.salicon_nss(s, fixations) == pytest.approx(nss, abs=1e-9)
+    assert metrics.cc(s, g) == pytest.approx(theirs.CC(s, g), abs=1e-9)
+    assert metrics.similarity(s - s.min(), g) == pytest.approx(theirs.SIM(s - s.min(), g), abs=1e-9)
+    assert metrics.kl_divergence(s + 0.1, g) == pytest.approx(theirs.MIT_KLDiv(s + 0.1, g), abs=1e-9)
+    p, b = (theirs.convert_saliency_map_to_density(m - m.min()) for m in (s, case['baseline']))
+    gain = np.log2(p + metrics.EPS) - np.log2(b + metrics.EPS)
+    ours = metrics.information_gain(s, case['fix'], case['baseline'])
+    assert ours == pytest.approx(gain[case['fix'] > 0].mean(), abs=1e-9)
+
+
+@pytest.mark.skipif(not hasattr(np, 'trapz'), reason='pysaliency 0.2 needs NumPy 1')
+def test_agrees_with_pysaliencys_roc_where_no_value_is_tied():
+    roc = pytest.importorskip('pysaliency').roc
+    area, _, _ = roc.general_roc(MAP[FIXATION_MAP], MAP[~FIXATION_MAP], judd=1)
+    assert metrics.auc_judd(MAP, FIXATION_MAP, jitter=False) == pytest.approx(area, abs=1e-9)

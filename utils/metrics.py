@@ -129,8 +129,8 @@ def kl_divergence(saliency_map, ground_truth):
     KLdiv.m of the MIT saliency benchmark.
     """
     s, g = _two_maps(saliency_map, ground_truth)
-    s, g = _over_sum(s), _over_sum(g)
-    return float((g * np.log(EPS + g / (s + EPS))).sum())
+    s, g = s[g > 0] / (s.sum() or 1), g[g > 0] / (g.sum() or 1)  # where g is 0, so is the summand
+    return float(g @ np.log(EPS + g / (s + EPS)))
 
 
 def information_gain(saliency_map, fixation_map, baseline_map):
@@ -203,7 +203,7 @@ def auc_judd(saliency_map, fixation_map, jitter=True, seed=0):
         return NAN
     # Bringing the map to 0..1, as the reference does here, moves no value past another.
     thresholds = np.sort(saliency_map[fixated])
-    above = _at_or_above(saliency_map, thresholds)[::-1]
+    above = _at_or_above(saliency_map.ravel(), thresholds)
     i = np.arange(1, n + 1)
     return _area(i / n, (above - i) / (pixels - n))
 
@@ -243,12 +243,12 @@ def auc_borji(saliency_map, fixation_map, splits=None, step=0.1, seed=0):
     n = np.count_nonzero(fixated)
     if n <= 1 or _constant(saliency_map):
         return NAN
-    levels = _levels(saliency_map, step)
-    negatives = np.bincount(levels.ravel(), minlength=_thresholds(step).size + 1)
+    saliency_map = _stretched(saliency_map)
+    negatives = saliency_map.ravel()
     if splits is not None:
-        # To draw pixels and count those of each level is to draw the counts.
-        negatives = _random(seed).multinomial(n, negatives / negatives.sum(), size=splits).sum(axis=0)
-    return _area_of_levels(np.bincount(levels[fixated], minlength=negatives.size), negatives)
+        # The mean area of the splits is the area at their mean rates, which are those of all draws pooled.
+        negatives = negatives[_random(seed).randint(negatives.size, size=splits * n)]
+    return _area_against(saliency_map[fixated], negatives, _thresholds(step))
 
 
 def auc_shuffled(saliency_map, fixation_map, other_fixations, splits=None, step=0.1, seed=0):
@@ -289,13 +289,12 @@ def auc_shuffled(saliency_map, fixation_map, other_fixations, splits=None, step=
     n = np.count_nonzero(fixated)
     if not n or not others.any() or _constant(saliency_map):
         return NAN
-    levels = _levels(saliency_map, step)
-    negatives, positives = levels[others], levels[fixated]
+    saliency_map = _stretched(saliency_map)
+    negatives = saliency_map[others]
     if splits is not None:
         random = _random(seed)
         negatives = np.concatenate([random.permutation(negatives)[:n] for _ in range(splits)])
-    size = _thresholds(step).size + 1
-    return _area_of_levels(np.bincount(positives, minlength=size), np.bincount(negatives, minlength=size))
+    return _area_against(saliency_map[fixated], negatives, _thresholds(step))
 
 
 def emd(saliency_map, ground_truth):
@@ -328,8 +327,7 @@ def emd(saliency_map, ground_truth):
     """
     s, g = _two_maps(saliency_map, ground_truth)
     small = tuple(-(-length // 32) for length in g.shape)
-    g = _resize(g, small, (1 / 32, 1 / 32))
-    s = _resize(s, small, tuple(new / old for new, old in zip(small, s.shape)))
+    s, g = _bicubic(s, small), _bicubic(g, small, scale=1 / 32)
     if not g.sum() > 0 or not s.sum() > 0:
         return NAN
     surplus = (s / s.sum() - g / g.sum()).ravel()
@@ -486,6 +484,47 @@ def salicon_cc(saliency_map, fixations):
     return cc(saliency_map, gaussian_filter(fixated, 19))
 
 
+# --- maps of another size than the image, as the protocols bring them to it ---
+
+
+def resize_mit(saliency_map, shape):
+    """Resizes a map as the MIT benchmark does: MATLAB's imresize, bicubic, antialiased where it shrinks.
+
+    Parameters
+    ----------
+    saliency_map : float or uint8 array, shape (rows, columns)
+    shape : (rows, columns)
+
+    Returns
+    -------
+    float64 array of that shape; the same values where the shapes are equal. What bicubic interpolation
+    throws beyond 0..1 is cut off, as it is in the reference's maps of eight bits, but for what was beyond
+    that before.
+
+    Raises
+    ------
+    ValueError
+        If the map holds a NaN.
+    """
+    saliency_map = _map(saliency_map)
+    if saliency_map.shape == tuple(shape):
+        return saliency_map
+    return np.clip(_bicubic(saliency_map, shape), min(0, saliency_map.min()), max(1, saliency_map.max()))
+
+
+def resize_salicon(saliency_map, shape):
+    """Resizes a map as the SALICON challenge does: `scipy.ndimage.zoom`, order 3.
+
+    Parameters, returns and raises as in `resize_mit`, but that nothing is cut off.
+    """
+    saliency_map = _map(saliency_map)
+    if saliency_map.shape == tuple(shape):
+        return saliency_map
+    from scipy.ndimage import zoom
+
+    return zoom(saliency_map, [new / old for new, old in zip(shape, saliency_map.shape)], order=3)
+
+
 # --- the inputs, checked ---
 
 
@@ -545,20 +584,15 @@ def _constant(array):
 def _stretched(array):
     """To 0..1 by minimum and maximum; a constant becomes 0."""
     array = array - array.min()
-    largest = array.max()
-    return array / largest if largest > 0 else array
+    array /= array.max() or 1
+    return array
 
 
 def _density(array):
     """To 0..1 by minimum and maximum, then divided by the sum; NaN where constant."""
     array = _stretched(array)
-    total = array.sum()
-    return array / total if total > 0 else np.full(array.shape, NAN)
-
-
-def _over_sum(array):
-    total = array.sum()
-    return array / total if array.any() else array
+    array /= array.sum() or NAN
+    return array
 
 
 def _thresholds(step):
@@ -566,21 +600,20 @@ def _thresholds(step):
     return np.arange(int(1 / step + 1e-9) + 1) * step
 
 
-def _levels(array, step):
-    """For every pixel of a map how many thresholds it reaches once it is brought to 0..1."""
-    return np.searchsorted(_thresholds(step), _stretched(array), side='right')
+def _at_or_above(values, thresholds, weights=None):
+    """How many of `values`, or how much of their weight, reaches each threshold: the highest first.
+
+    `thresholds` ascend. Placing every value among them beats sorting the values, which are many more.
+    """
+    passed = np.searchsorted(thresholds, values, side='right')
+    return np.cumsum(np.bincount(passed, weights, minlength=thresholds.size + 1)[:0:-1])
 
 
-def _area_of_levels(positives, negatives):
-    """Area under the ROC curve from the counts of positives and of negatives at each level."""
-    tp, fp = np.cumsum(positives[:0:-1]), np.cumsum(negatives[:0:-1])
-    return _area(tp / positives.sum(), fp / negatives.sum())
-
-
-def _at_or_above(values, thresholds):
-    """How many of `values` each of the thresholds, in ascending order, is reached by."""
-    ordered = np.sort(values, axis=None)
-    return ordered.size - np.searchsorted(ordered, thresholds, side='left')
+def _area_against(positives, negatives, thresholds, weights=None):
+    """Area under the ROC curve of two sets of values; `weights` are the negatives'."""
+    total = negatives.size if weights is None else weights.sum()
+    tp = _at_or_above(positives, thresholds) / positives.size
+    return _area(tp, _at_or_above(negatives, thresholds, weights) / total)
 
 
 def _area(tp, fp):
@@ -590,31 +623,26 @@ def _area(tp, fp):
 
 
 def _salicon_area(positives, negatives, weights=None):
-    """Area under the ROC curve at 0, 0.01 .. below the largest value, which is itself left out."""
-    thresholds = np.arange(0, max(positives.max(), negatives.max()), 0.01)
-
-    def rate(values, weights=None):
-        reached = np.searchsorted(thresholds, values, side='right')
-        counts = np.bincount(reached, weights, minlength=thresholds.size + 1)
-        return np.cumsum(counts[:0:-1]) / counts.sum()
-
-    return _area(rate(positives), rate(negatives, weights))
+    """The same at 0, 0.01 .. below the largest value, which is itself left out."""
+    largest = max(positives.max(), negatives.max())
+    return _area_against(positives, negatives, np.arange(0, largest, 0.01), weights)
 
 
-def _resize(array, shape, scales):
-    """Resizes as MATLAB's `imresize` with 'bicubic' and antialiasing does."""
-    rows, columns = (_bicubic(*sizes) for sizes in zip(array.shape, shape, scales))
+def _bicubic(array, shape, scale=None):
+    """Resizes as MATLAB's `imresize` with 'bicubic' and antialiasing does; `scale` where that was given."""
+    rows, columns = (_line(*lengths, scale) for lengths in zip(array.shape, shape))
     return rows @ array @ columns.T
 
 
 @functools.lru_cache(maxsize=64)
-def _bicubic(length, new_length, scale):
-    """The matrix (new_length, length) that resizes a line: bicubic, widened by 1 / scale, mirrored ends."""
-    scale = min(scale, 1)  # antialiasing is for shrinking only
+def _line(length, new_length, scale):
+    """The matrix (new_length, length) that resizes a line."""
+    scale = scale or new_length / length
     centres = (np.arange(new_length) + 0.5) / scale - 0.5
-    width = 4 / scale
+    narrow = min(scale, 1)  # antialiasing: a line that shrinks is seen by a wider kernel
+    width = 4 / narrow
     taken = np.floor(centres - width / 2).astype(int)[:, None] + np.arange(int(np.ceil(width)) + 2)
-    x = np.abs((centres[:, None] - taken) * scale)
+    x = np.abs((centres[:, None] - taken) * narrow)
     inner = 1.5 * x**3 - 2.5 * x**2 + 1
     outer = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
     weights = np.where(x <= 1, inner, np.where(x <= 2, outer, 0))
