@@ -32,3 +32,15 @@ def script(name, *arguments, cwd=None, timeout=600, **environment):
         errors='surrogateescape',
         env={**os.environ, **environment},
     )
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a disk of 1 MB of its own; skips where the user may not mount one."""
+    folder = tmp_path / 'small disk'
+    folder.mkdir()
+    command = ['mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', str(folder)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip('cannot mount a small tmpfs')
+    yield folder
+    subprocess.run(['umount', '-l', str(folder)], check=True)

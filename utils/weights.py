@@ -154,7 +154,7 @@ _LOOKS = (
     (rb'(?i)(\xef\xbb\xbf)?\s*<(!doctype|html|head|body|\?xml|!--)', 'an HTML page, as dead links give'),
     (rb'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19', 'a PyTorch file'),
     (rb'\x80[\x02-\x05]', 'a Python pickle, which can run code'),
-    (rb'[(]?[dl]p\d+\r?\n|[(][dl]\r?\n|c[\w.]+\r?\n\w+\r?\n', 'a Python pickle, which can run code'),
+    (rb'[\]}]q\0|[(]?[dl]p\d+\r?\n|[(][dl]\r?\n|c[\w.]+\r?\n\w+\r?\n', 'a Python pickle, which can run code'),
     (rb'\x93NUMPY', 'a single array, a .npy file'),
     (rb'\x89HDF\r\n', 'an HDF5 file of Keras or MATLAB'),
     (rb'MATLAB ', 'a MATLAB file'),
@@ -171,24 +171,27 @@ def _read(path, what, layout, more_allowed=False):
         archive = _directory(path, file, layout)
         members = _members(path, archive)
         headers, units = [], None
+
+        def counts():
+            enough = len(members) == len(layout) or more_allowed and len(members) > len(layout)
+            return '' if enough else _counts(path, archive, members, what, layout)
+
         for i, (layer, parameter, shape) in enumerate(layout):
             name = f'arr_{i} ({parameter} of {layer})'
             if i not in members:
-                counts = _count(path, archive, members, what, layout)
-                raise WeightsError(path, f'{name} is missing, expected with shape {shape}{counts}')
+                raise WeightsError(path, f'{name} is missing, expected with shape {_text(shape)}{counts()}')
             found, *header = _header(path, name, archive, members[i])
             if None in shape and units is None and len(found) == 2 and 1 <= found[1] <= MOST_UNITS:
                 units = found[1]
             expected = tuple(units if n is None else n for n in shape)
             if found != expected:
-                text = str(expected).replace('None', f'1..{MOST_UNITS}')
-                counts = _count(path, archive, members, what, layout)
-                raise WeightsError(path, f'{name} has shape {_short(str(found))}, expected {text}{counts}')
+                raise WeightsError(
+                    path, f'{name} has shape {_short(str(found))}, expected {_text(expected)}{counts()}'
+                )
             headers.append((name, expected, *header))
             _check_size(path, members[i], *headers[i])
         if len(members) > len(layout) and not more_allowed:
-            counts = _count(path, archive, members, what, layout)
-            raise WeightsError(path, f'arr_{len(layout)} does not belong there{counts}')
+            raise WeightsError(path, f'arr_{len(layout)} does not belong there{counts()}')
         return [_values(path, archive, members[i], *header) for i, header in enumerate(headers)]
 
 
@@ -297,10 +300,8 @@ def _stray(archive, name):
     return f'holds {_short(repr(name))}, where only arr_0.npy, arr_1.npy .. belong (numpy.savez){looks}'
 
 
-def _count(path, archive, members, what, layout):
+def _counts(path, archive, members, what, layout):
     """The end of a message on a file with another number of arrays: what it looks like."""
-    if len(members) == len(layout):
-        return ''
     text = f'; the file has {len(members)} arrays, {what} has {len(layout)}'
     with contextlib.suppress(Exception):  # only a hint
         first = _header(path, 'arr_0', archive, members[0])[0]
@@ -378,6 +379,10 @@ def _values(path, archive, info, name, shape, fortran_order, dtype, start):
     return array
 
 
+def _text(shape):
+    return str(shape).replace('None', f'1..{MOST_UNITS}')
+
+
 def _short(text, most=80):
     return text if len(text) <= most else text[:most] + '...'
 
@@ -409,8 +414,11 @@ def save(path, arrays):
     for i, array in enumerate(arrays):
         if not np.isfinite(array).all():
             raise ValueError(f'{os.fsdecode(path)}: arr_{i} holds values that are not finite; not written')
-    with atomic_write(path, durable=True) as file:
-        np.savez(file, *arrays)
+    # numpy.savez does the same, but when the disk is full it leaves the archive open, and noise on stderr
+    with atomic_write(path, durable=True) as file, zipfile.ZipFile(file, 'w') as archive:
+        for i, array in enumerate(arrays):
+            with archive.open(f'arr_{i}.npy', 'w', force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def set_values(layer, arrays):

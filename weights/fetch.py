@@ -176,7 +176,7 @@ def read_json(path):
             return content
         reason = 'not a JSON object'
     except OSError as error:
-        reason = error.strerror
+        reason = str(error.strerror)
     except (ValueError, RecursionError) as error:
         reason = f'not JSON: {error}'
     raise CouldNotStart(f'{path}: {reason}; restore it or delete it')
@@ -293,7 +293,7 @@ def reason(error, received):
     """Why a download failed, in words; the exceptions' own are long and speak of pools."""
     import requests
 
-    if received:
+    if received or isinstance(error, requests.exceptions.ChunkedEncodingError):
         return f'broke off after {received:,} bytes'
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f'HTTP {error.response.status_code} {error.response.reason}'

@@ -1,0 +1,78 @@
+"""Time and memory of reading a generator's 127 MB: utils.weights beside bare numpy.load.
+
+`numpy.load` reads and checks each member's CRC; `read_generator` also checks names, types, shapes and that
+every value is finite. Each run is a process of its own, in turn, on a file in the page cache; the memory is
+the peak of the process less its peak before reading.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, ROOT)
+
+BEFORE = r"""
+import re, sys, time
+sys.path.insert(0, {root!r})
+import numpy as np
+from utils import weights
+def peak():  # the kernel's getrusage would count the parent's memory from before the exec
+    return int(re.search(r'VmHWM:\s+(\d+)', open('/proc/self/status').read())[1])
+before = peak()
+start = time.perf_counter()
+"""
+READ = {
+    'numpy.load': 'file = np.load({path!r}); arrays = [file[name] for name in file.files]',
+    'read_generator': 'arrays = weights.read_generator({path!r})',
+    'read_encoder': 'arrays = weights.read_encoder({path!r})',
+}
+AFTER = """
+print(time.perf_counter() - start, peak() - before)
+"""
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--runs', type=int, default=7, help='of each (default: %(default)s)')
+    arguments = parser.parse_args()
+
+    import numpy as np
+
+    from utils import weights
+
+    rng = np.random.RandomState(0)
+    arrays = [rng.randn(*shape).astype(np.float32) * 0.02 for _, _, shape in weights.generator_layout()]
+    with tempfile.TemporaryDirectory() as folder:
+        files = {'stored': os.path.join(folder, 'a.npz'), 'compressed': os.path.join(folder, 'b.npz')}
+        weights.save(files['stored'], arrays)
+        np.savez_compressed(files['compressed'], *arrays)
+        print(f'{"file":12}{"reader":18}{"seconds":>9}{"ratio":>8}{"peak MB":>10}')
+        for kind, path in files.items():
+            results: dict = {name: [] for name in READ}
+            for _ in range(arguments.runs):
+                for name, code in READ.items():
+                    results[name].append(run(code, path))
+            base = median(seconds for seconds, _ in results['numpy.load'])
+            for name, result in results.items():
+                seconds = median(seconds for seconds, _ in result)
+                memory = max(kilobytes for _, kilobytes in result) * 1024 / 1e6
+                print(f'{kind:12}{name:18}{seconds:9.3f}{seconds / base:8.2f}{memory:10.0f}')
+
+
+def run(code, path):
+    code = BEFORE.format(root=ROOT) + code.format(path=path) + AFTER
+    output = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout
+    seconds, kilobytes = output.split()
+    return float(seconds), int(kilobytes)
+
+
+def median(values):
+    values = sorted(values)
+    return values[len(values) // 2]
+
+
+if __name__ == '__main__':
+    main()
