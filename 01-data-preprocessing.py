@@ -19,11 +19,11 @@ PICKLES = {'train': 'trainData.pickle', 'val': 'validationData.pickle', 'test': 
 
 
 def parser():
-    parser = argument_parser(
+    arguments = argument_parser(
         __doc__,
-        'The layouts: 2015 .mat, 2015 JSON, and the gaze .mat of both editions that salicon.net hands out today.',
+        'The layouts: 2015 .mat, 2015 JSON, and the gaze .mat of both editions, as salicon.net has them now.',
     )
-    option = parser.add_argument
+    option = arguments.add_argument
     option(
         '--salicon',
         metavar='DIR',
@@ -40,7 +40,8 @@ def parser():
     option(
         '--fixations',
         metavar='PATH',
-        help='folder of fixations, or a JSON file (default: fixations, fixation or fixations_*.json in --salicon)',
+        help='folder of fixations, or a JSON file (default: fixations, fixation or fixations_*.json '
+        'in --salicon)',
     )
     option('--output', metavar='DIR', default='data', help='folder for images/, maps/ and the pickles')
     option('--size', type=size, default='256x192', help="the network's input, width x height")
@@ -57,10 +58,12 @@ def parser():
         '(default: duplicates for JSON and mouse samples, none for fixations)',
     )
     option(
-        '--stream', action='store_true', help='pickles that are read sample by sample, for sets beyond memory'
+        '--stream',
+        action='store_true',
+        help='write pickles that are read sample by sample: for sets larger than memory',
     )
     option('--workers', type=positive, metavar='N', help='threads (default: one a processor)')
-    return parser
+    return arguments
 
 
 def main():
@@ -91,7 +94,7 @@ def main():
         options.fixation_filter,
     )
     check_folders(data_set, options.output)
-    say(f'layout: {data_set.layout}; {data_set.fixation_type}; fixation filter: {data_set.fixation_filter}')
+    say(data_set.describe())
     for folder in sorted({os.path.dirname(record.stem) for record in data_set.records} | {''}):
         make_folder(os.path.join(options.output, 'images', folder))
         make_folder(os.path.join(options.output, 'maps', folder))

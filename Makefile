@@ -31,3 +31,69 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp requirements/dev.txt
 	    $(PIP) --require-hashes -r requirements/dev.txt; \
 	fi
 	touch $@
+
+# --- what it is for ---
+
+# three photographs that come with scikit-image, and stand-in weights: not SalGAN's, for trying the pipeline
+DEMO := demo
+PHOTOGRAPHS := astronaut.png chelsea.png coffee.png
+
+demo: $(VENV)/run.stamp
+	mkdir -p $(DEMO)/images
+	folder=$$($(RUN) -c 'import os, skimage.data; print(os.path.dirname(skimage.data.__file__))'); \
+	for name in $(PHOTOGRAPHS); do cp "$$folder/$$name" $(DEMO)/images/; done
+	$(RUN) weights/make_standin.py --output $(DEMO)/standin_modelWeights.npz
+	$(RUN) 03-predict.py $(DEMO)/images --output $(DEMO)/saliency --weights $(DEMO)/standin_modelWeights.npz \
+	    --format jpg,overlay
+	@echo "look at $(DEMO)/saliency/contact_sheet.jpg (made with stand-in weights, not SalGAN's)"
+	@$(ELAPSED)
+
+# IMAGES: files and folders; quote names with spaces for the shell
+IMAGES ?= images/
+predict: $(VENV)/run.stamp
+	$(RUN) weights/fetch.py gen_modelWeights0090.npz
+	$(RUN) 03-predict.py $(IMAGES)
+	@$(ELAPSED)
+
+weights: $(VENV)/run.stamp
+	$(RUN) weights/fetch.py
+	@$(ELAPSED)
+
+# --- checks ---
+
+test: $(VENV)/dev.stamp
+	$(RUN) -m pytest -m "not long"
+	@$(ELAPSED)
+
+test-all: $(VENV)/dev.stamp
+	$(RUN) -m pytest
+	@$(ELAPSED)
+
+# every supported Python that is found, each in an environment of its own
+test-pythons:
+	for version in 3.9 3.10 3.11 3.12 3.13; do \
+	    for python in "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$$version.*/bin/python python$$version; do \
+	        if $$python -c '' 2>/dev/null; then \
+	            $(MAKE) test PYTHON=$$python VENV=.venv-$$version; \
+	            break; \
+	        fi; \
+	    done; \
+	done
+
+lint: $(VENV)/dev.stamp
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+	for script in 0*.py; do $(RUN) -m mypy $$script; done
+	@$(ELAPSED)
+
+# --- upkeep ---
+
+# pins and hashes anew, from the .in files; needs uv
+requirements:
+	cd requirements && for name in build run dev; do \
+	    uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 $$name.in -o $$name.txt; \
+	done
+
+clean:
+	rm -rf $(VENV) .venv-3.* $(DEMO) .mypy_cache .ruff_cache .pytest_cache

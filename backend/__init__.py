@@ -4,7 +4,7 @@
 status 2 where they could not run. The order below is the whole of it, and the only place where it stands.
 """
 
-from backend import checks, flags, mends
+from backend import checks, flags, mends, notices
 
 checks.python()  # a version that the mends were made for
 flags.translate()  # the spellings of 2017; float32 and no system BLAS unless the user says otherwise
@@ -14,6 +14,7 @@ checks.gpu_library()  # device=cuda needs pygpu
 mends.before_theano()
 theano = mends.import_quietly('theano')
 mends.after_theano()
+notices.announce_compilation()  # once, and only when there is something to compile
 checks.gpu_in_use()  # device=cuda means the card or nothing
 lasagne = mends.import_lasagne()
 

@@ -68,7 +68,7 @@ def import_quietly(name):
 
 def _numpy_names():
     """NumPy 1.24 removed its aliases of Python's types; NumPy 2 a few names more."""
-    names = {'bool': bool, 'int': int, 'float': float, 'complex': complex, 'object': object, 'str': str}
+    names: dict = {'bool': bool, 'int': int, 'float': float, 'complex': complex, 'object': object, 'str': str}
     if NUMPY_2:
         names.update(
             product=np.prod,

@@ -12,6 +12,16 @@ from theano.tensor.signal.pool import pool_2d
 MEAN_BGR = (103.939, 116.779, 123.68)
 
 
+class _Widen(theano.scalar.Cast):
+    """A cast to float64 whose gradient is cast back to the type of the input, as Theano's own is not."""
+
+    def grad(self, inputs, output_gradients):
+        return [theano.scalar.cast(output_gradients[0], inputs[0].type.dtype)]
+
+
+_widen = T.Elemwise(_Widen(theano.scalar.float64, name='widen'))
+
+
 class RGBtoBGRLayer(Layer):
     """RGB images in 0..255 -> BGR minus VGG-16's mean colour."""
 
@@ -32,6 +42,8 @@ class Conv2DLayer(Layer):
     flip_filters : bool
         True convolves; False cross-correlates, as Caffe does and weights that come from it need.
     nonlinearity : function of the activation
+    exact : bool
+        Sums the convolution and its gradients in float64, whatever floatX; input and output stay in floatX.
     W, b : initialisers, arrays or shared variables
         Of shapes (num_filters, channels, filter_size, filter_size) and (num_filters,).
     """
@@ -44,13 +56,14 @@ class Conv2DLayer(Layer):
         pad=1,
         flip_filters=True,
         nonlinearity=rectify,
+        exact=False,
         W=None,
         b=None,
         **kwargs,
     ):
         super().__init__(incoming, **kwargs)
         self.num_filters, self.filter_size, self.pad = num_filters, filter_size, pad
-        self.flip_filters, self.nonlinearity = flip_filters, nonlinearity
+        self.flip_filters, self.nonlinearity, self.exact = flip_filters, nonlinearity, exact
         shape = (num_filters, self.input_shape[1], filter_size, filter_size)
         self.W = self.add_param(GlorotUniform() if W is None else W, shape, name='W')
         self.b = self.add_param(
@@ -63,7 +76,11 @@ class Conv2DLayer(Layer):
         return batch, self.num_filters, _plus(rows, grown), _plus(columns, grown)
 
     def get_output_for(self, input, **kwargs):
-        activation = T.nnet.conv2d(input, self.filters(), border_mode=self.pad, filter_flip=self.flip_filters)
+        filters = self.filters()
+        if self.exact:
+            input, filters = _widen(input), _widen(filters)
+        activation = T.nnet.conv2d(input, filters, border_mode=self.pad, filter_flip=self.flip_filters)
+        activation = T.cast(activation, theano.config.floatX)
         return self.nonlinearity(activation + self.b.dimshuffle('x', 0, 'x', 'x'))
 
     def filters(self):

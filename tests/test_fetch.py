@@ -41,8 +41,8 @@ def server():
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            server.asked.append(self.path)
-            page = server.pages.get(self.path, 404)
+            served.asked.append(self.path)
+            page = served.pages.get(self.path, 404)
             if callable(page):
                 page(self)
             elif isinstance(page, int):
@@ -53,14 +53,14 @@ def server():
         def log_message(self, *_):
             pass
 
-    server: Any = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
-    server.pages, server.asked = {}, []
-    server.url = f'http://127.0.0.1:{server.server_port}'
-    thread = threading.Thread(target=server.serve_forever, kwargs={'poll_interval': 0.05})
+    served: Any = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+    served.pages, served.asked = {}, []
+    served.url = f'http://127.0.0.1:{served.server_port}'
+    thread = threading.Thread(target=served.serve_forever, kwargs={'poll_interval': 0.05})
     thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    yield served
+    served.shutdown()
+    served.server_close()
     thread.join()
 
 

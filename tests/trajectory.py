@@ -6,6 +6,7 @@ of the record under the same names, computed by this project.
 
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / 'tests' / 'golden')]
@@ -38,7 +39,7 @@ def cast(arrays):
 def replay(record):
     width, height, size = (int(record[name]) for name in ('width', 'height', 'batch_size'))
     salgan = 'costs' in record
-    model = (ModelSALGAN if salgan else ModelBCE)(width, height, size)
+    model: Any = (ModelSALGAN if salgan else ModelBCE)(width, height, size)
     generator = inputs.generator_arrays(int(record['generator_seed']), float(record['gain']))
     networks = {'gen_' if salgan else '': (model.net['output'], generator)}
     if salgan:

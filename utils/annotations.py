@@ -8,6 +8,7 @@ import json
 import os
 import re
 from array import array
+from itertools import chain
 
 import numpy as np
 
@@ -50,14 +51,15 @@ class Annotations:
     def points(self, image_id):
         """All points of one image, all observers pooled: float array, N x 2, (row, column), 1-based."""
         where = self._where.get(image_id, ())
-        pooled = [np.empty((0, 2))]
         try:
+            pooled = []
             with open(self.path, 'rb') as file:
                 for start, end in zip(where[::2], where[1::2]):
                     file.seek(start)
-                    points = np.asarray(json.loads(file.read(end - start))['fixations'], float)
-                    pooled.append(points.reshape(-1, 2) if points.size == 0 else points)
-            return np.concatenate(pooled)
+                    pooled += json.loads(file.read(end - start))['fixations']
+            if any(len(point) != 2 for point in pooled):
+                raise ValueError
+            return np.fromiter(chain.from_iterable(pooled), float, 2 * len(pooled)).reshape(-1, 2)
         except (ValueError, TypeError, KeyError, RecursionError):
             raise Unreadable(
                 f'{self.path}: the annotations of image {image_id} hold no list "fixations" of (row, column)'

@@ -47,51 +47,44 @@ class Census:
                 self.totals[split][kind] += number or 0
 
     def lines(self):
-        """The summary: str, one a line, what was left out last."""
-        yield 'samples: ' + ', '.join(
-            f'{split} {_number(self.images[split])} of {_number(IMAGES[split])}' for split in SPLITS
-        )
+        """The summary, str by str; what was left out comes last."""
+        counts = (f'{split} {_number(self.images[split])} of {_number(IMAGES[split])}' for split in SPLITS)
+        yield 'samples, of those that SALICON has: ' + ', '.join(counts)
         if self.sizes:
-            yield (
-                'sizes: '
-                + ', '.join(
-                    f'{_number(count)} of {columns} x {rows}'
-                    for (rows, columns), count in self.sizes.most_common()
-                )
-                + ('' if set(self.sizes) == {SIZE} else ' (all of SALICON is 640 x 480)')
-            )
+            sizes = [f'{columns} x {rows} ({_number(n)})' for (rows, columns), n in self.sizes.most_common()]
+            yield f'sizes: {", ".join(sizes)}' + ('' if set(self.sizes) == {SIZE} else '; SALICON: 640 x 480')
         yield from self._editions()
         if self.outside:
             yield (
-                f'{_number(self.outside["fixations"])} points in {_number(self.outside["images"])} images lie '
-                'outside their image and were dropped; the 2017 edition has some'
+                f'fixations outside their image, dropped: {_number(self.outside["fixations"])} '
+                f'in {_number(self.outside["images"])} images; the 2017 edition has some'
             )
         if self.without_fixations:
-            yield f'{_number(self.without_fixations)} images have a map and no fixations'
+            yield f'images without fixations, kept: {_number(self.without_fixations)}'
         if self.left_out:
             yield f'left out ({_number(len(self.left_out))}):'
             yield from (f'  {sentence}' for sentence in self.left_out)
 
     def _editions(self):
-        """A line for each split whose files say how much they hold."""
+        """What the totals of each split say of the edition; the gaze and JSON layouts have totals."""
         for split, totals in self.totals.items():
             held = {kind: number for kind, number in totals.items() if number}
             if held:
-                said = ', '.join(f'{_number(number)} {kind}' for kind, number in held.items())
-                yield f'{split}: {said}: {self._edition(split, held)}'
+                yield f'{split}: {_listed(held)}: {self._edition(split, held)}'
 
     def _edition(self, split, held):
-        expected = TOTALS_2015[split]
-        if any(expected.get(kind) == number for kind, number in held.items()):
-            return 'the totals of the 2015 edition'
-        wanted = ', '.join(f'{_number(number)} {kind}' for kind, number in expected.items())
+        expected = {kind: number for kind, number in TOTALS_2015[split].items() if kind in held}
+        if expected.items() & held.items():
+            return 'the 2015 edition'
         if self.images[split] < IMAGES[split]:
-            return f'too few images to tell the edition (the whole of 2015 has {wanted})'
+            return f'too few images to tell the edition (2015: {_listed(expected)})'
         if self.layout == JSON:
-            return (
-                f'not those of the 2015 edition ({wanted}), the only one in this layout: an incomplete file?'
-            )
-        return f'not those of the 2015 edition ({wanted}): this points to the 2017 edition'
+            return f'not the whole of the 2015 edition ({_listed(expected)}); fetch the file again'
+        return f'not the 2015 edition ({_listed(expected)}), so that it points to 2017'
+
+
+def _listed(totals):
+    return ', '.join(f'{_number(number)} {kind}' for kind, number in totals.items())
 
 
 def _number(number):

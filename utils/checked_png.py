@@ -16,7 +16,7 @@ _KEYWORD = b'Made-from\0'
 
 
 def digest(*parts):
-    """The SHA-256, in hexadecimal, of bytes and strings one after the other."""
+    """The SHA-256, in hexadecimal, of bytes and of whatever else shapes a file."""
     return hashlib.sha256(
         b'\0'.join(p if isinstance(p, bytes) else repr(p).encode() for p in parts)
     ).hexdigest()

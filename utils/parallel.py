@@ -4,8 +4,8 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 
-def in_order(function, items, workers):
-    """`map(function, items)` in so many threads; only a few results are ever held.
+def in_order(function, items, workers, ahead=None):
+    """`map(function, items)` in so many threads; at most `ahead` results (default: 4 a thread) are held.
 
     Threads are enough where the work is OpenCV's, zlib's or the disk's, which all release Python's lock.
     What `function` raises is raised here, when its turn comes; what has not begun by then never does.
@@ -15,7 +15,7 @@ def in_order(function, items, workers):
         try:
             for item in items:
                 waiting.append(pool.submit(function, item))
-                if len(waiting) > 4 * workers:
+                if len(waiting) > (4 * workers if ahead is None else ahead):
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

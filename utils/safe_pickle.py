@@ -27,7 +27,7 @@ _INSTRUCTIONS = """
     BINBYTES SHORT_BINBYTES BINBYTES8 EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3
     EMPTY_LIST LIST APPEND APPENDS EMPTY_DICT DICT SETITEM SETITEMS
     GLOBAL STACK_GLOBAL INST OBJ NEWOBJ REDUCE BUILD
-""".split()
+"""
 
 
 class _Refused(Exception):
@@ -116,7 +116,8 @@ class _Unpickler(
     pickle._Unpickler
 ):  # in Python: the one in C makes room before it looks whether it is needed
     dispatch = _Instructions(
-        (code, pickle._Unpickler.dispatch[code]) for code in (getattr(pickle, i)[0] for i in _INSTRUCTIONS)
+        (code, pickle._Unpickler.dispatch[code])
+        for code in (getattr(pickle, i)[0] for i in _INSTRUCTIONS.split())
     )
 
     def __init__(self, file, allowed):

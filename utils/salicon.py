@@ -18,7 +18,7 @@ import numpy as np
 
 from utils import matlab
 from utils.annotations import Annotations
-from utils.command_line import CouldNotStart
+from utils.command_line import CouldNotStart, progress
 from utils.files import Unreadable
 from utils.images import read_grey
 
@@ -67,6 +67,15 @@ class DataSet:
         self.fixation_type, self.fixation_filter = fixation_type, fixation_filter
         self._annotated = annotated  # stem -> (Annotations, image id)
 
+    def describe(self):
+        """The layout, its edition where that is known, and which points are read, as one line."""
+        edition = {MAT_2015: ', edition 2015', JSON: ', edition 2015', GAZE: ', edition 2015 or 2017'}
+        points = 'mouse samples' if self.layout == JSON or self.fixation_type == 'mouse' else 'fixations'
+        return (
+            f'layout: {self.layout}{edition.get(self.layout, "")}; '
+            f'points: {points}, fixation filter: {self.fixation_filter}'
+        )
+
     def fixations(self, record):
         """Reads the `Fixations` of a record.
 
@@ -85,12 +94,14 @@ class DataSet:
         else:
             fixation_map = _read_fixation_map(record.fixations)
             points, size = np.argwhere(fixation_map) + 1, fixation_map.shape
-        points = np.rint(points) - 1  # from here on 0-based; a nan or inf lies outside
+        points = np.rint(points) - 1  # 0-based from here on; a nan or inf lies outside
         inside = np.all((points >= 0) & (points < size), axis=1)
-        kept = _in_order(points[inside].astype(np.int64))
+        rows, columns = points[inside].astype(np.int64).T
+        places = np.sort(rows * size[1] + columns)
         if self.fixation_filter == 'duplicates':
-            kept = kept[1:][np.all(kept[1:] == kept[:-1], axis=1)]
-        return Fixations(kept, size, int(len(points) - inside.sum()), recorded, samples)
+            places = places[1:][places[1:] == places[:-1]]
+        kept = np.stack(np.divmod(places, size[1]), axis=1)
+        return Fixations(kept, size, len(points) - len(rows), recorded, samples)
 
     def saliency_map(self, record, fixations=None):
         """The ground truth as the original made it: uint8, (rows, columns) of the image.
@@ -253,7 +264,8 @@ def _annotated(json_files, problems):
     annotated, files = {}, {}
     for path in json_files:
         try:
-            annotations = Annotations(path)
+            with progress(total=os.path.getsize(path), unit='B', unit_scale=True, leave=False) as bar:
+                annotations = Annotations(path, bar.update)
         except Unreadable as error:
             raise CouldNotStart(str(error)) from None
         if annotations.unlisted:
@@ -298,8 +310,8 @@ def _check_choices(layout, path, fixation_type, fixation_filter):
             )
         if fixation_filter == 'duplicates':
             raise CouldNotStart(
-                f'{path}: the layout {layout} holds every location once, so that --fixation-filter duplicates '
-                'would keep none; leave it out'
+                f'{path}: {layout} holds every location once, so that the filter duplicates would keep '
+                'none; leave --fixation-filter out'
             )
     mouse = layout == JSON or fixation_type == 'mouse'
     return fixation_filter or ('duplicates' if mouse else 'none')
@@ -346,10 +358,6 @@ def _splits(stem):
 
 def _is_mat(path):
     return path.lower().endswith('.mat')
-
-
-def _in_order(points):
-    return points[np.lexsort((points[:, 1], points[:, 0]))]
 
 
 def _read_fixation_map(path):

@@ -253,7 +253,7 @@ def _reading(path, name):
     except (WeightsError, MemoryError):
         raise
     except Exception as error:
-        reason = _short(f'{error or type(error).__name__}')
+        reason = _short(str(error) or type(error).__name__)
         raise WeightsError(
             path, f'{name} is truncated or damaged ({reason}); download or copy it again'
         ) from None

@@ -279,7 +279,7 @@ def download(url, file, largest, timeout):
         file.seek(0)
         file.truncate()
         # total: pooch asks for the bar's truth, which tqdm has only with a total; pooch sets the right one
-        with command_line.progress(total=1, unit='B', unit_scale=True, leave=False) as bar:
+        with command_line.progress(total=1, unit='B', unit_scale=True, desc=os.path.basename(url)) as bar:
             get = pooch.HTTPDownloader(progressbar=bar, chunk_size=2**16, timeout=(min(timeout, 10), timeout))
             try:
                 get(url, types.SimpleNamespace(write=write, flush=file.flush), None)

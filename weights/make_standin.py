@@ -1,8 +1,8 @@
 """Writes a stand-in for the generator's weights: not SalGAN's weights, for trying the pipeline.
 
-Nothing in it is learned: every array is derived below. The network that it makes computes a classical
-saliency map: contrast between a place and its surround in light and colour, compared with the contrast all
-around, and a bias to the centre. From the image to the map:
+Nothing in it is learned: every array is derived below, from a few constants that were chosen by hand. The
+network that it makes computes a classical saliency map: contrast between a place and its surround in light
+and colour, compared with the contrast all around, and a bias to the centre. From the image to the map:
 
 1. conv1_1 to conv4_3 hold the image as three opponent pairs of channels: light and dark, red and green, blue
    and yellow. A pair adds up to 1, so that ReLU and max pooling treat both signs of its difference alike:
@@ -40,19 +40,19 @@ PAIRS = {
     ('blue', 'yellow'): ((-1 / 510, -1 / 510, 1 / 255), 0),
 }
 MEAN_COLOUR = (123.68, 116.779, 103.939)  # red, green, blue: the network subtracts it first
-# Photographs have about five times less contrast in colour than in light; so all pairs count alike.
-PAIR_WEIGHTS = {'light': 1, 'dark': 1, 'red': 5, 'green': 5, 'blue': 5, 'yellow': 5}
 
-# The seven numbers that were chosen by looking at maps of ten photographs, and at their scores:
+# Chosen by looking at the maps of ten photographs and at their scores, a few values of each tried. Their
+# contrast in colour is about a fifth of that in light: the weights make all pairs count alike.
+PAIR_WEIGHTS = {'light': 1, 'dark': 1, 'red': 5, 'green': 5, 'blue': 5, 'yellow': 5}
 NOISE = 0.05  # contrast of no account; the logarithm is log2(1 + contrast / NOISE)
 SURROUND = 0.8  # of the surround's logarithm, what is subtracted
-USUAL = 3  # a usual logarithm, taken to hold outside the image
+USUAL = 2  # a usual logarithm, taken to hold outside the image
 GAIN = 3  # of the map's logit, for twice the contrast
 CENTRE = 0.25  # standard deviation of the centre bias, in widths and heights of the image
-LEVEL = 0  # logit in the centre of the image, where the contrast is usual and as in the surround
+LEVEL = -0.8  # logit in the centre of the image, where the contrast is usual and as in the surround
 FLOOR = -5  # smallest logit, also taken to hold outside the image
-OCTAVES = 7  # the logarithm's end: contrasts in photographs seldom reach 2 ** 5 * NOISE
 
+OCTAVES = 7  # where the logarithm ends: contrast in photographs seldom reaches 2 ** 5 * NOISE
 GRID = 16, 12  # places of the coarsest layers, for 256 x 192
 
 ONE = ((1,),)
@@ -64,13 +64,7 @@ DOWN = ((0, 1, 0),) * 3
 
 
 def network():
-    """The 27 layers in the order of their arrays.
-
-    Returns
-    -------
-    list of dicts, channel: (bias, terms); a term (factor, kernel, channel of the layer before) stands for a
-    convolution with `factor * kernel`. Channels without a name are 0.
-    """
+    """The 27 layers in the order of their arrays: dicts, name: channel. Channels without a name are 0."""
     layers = [opponents()]
     layers.append(carried(layers[-1]))
     for convolutions in (2, 3, 3):
@@ -79,29 +73,32 @@ def network():
         if convolutions == 3:
             layers.append(carried(layers[-1]))
     layers += [pieces(), logarithm(), surround(3), surround(4), surround(5), judged()]
-    layers += [{'map': (0, [(1, BLUR, 'map')])}] * 10
-    return [*layers, {'map': (FLOOR, [(1, ONE, 'map')])}]
+    layers += [{'map': channel([(1, BLUR, 'map')])}] * 10
+    return [*layers, {'map': channel([(1, ONE, 'map')], FLOOR)}]
+
+
+def channel(terms, bias=0):
+    """A term (factor, kernel, name) convolves a channel of the layer before with `factor * kernel`."""
+    return terms, bias
 
 
 def opponents():
     """conv1_1: p = (1 + difference) / 2, q = (1 - difference) / 2 for every pair, and 1 everywhere."""
-    layer = {'one': (1, []), 'contrast': (0, [])}
+    layer = {'one': channel([], 1), 'contrast': channel([])}
     for pair, (factors, constant) in PAIRS.items():
         of_mean = constant + sum(factor * mean for factor, mean in zip(factors, MEAN_COLOUR))
         for name, half in zip(pair, (0.5, -0.5)):
-            terms = [
-                (half * factor, DOT, colour) for factor, colour in zip(factors, ('red', 'green', 'blue'))
-            ]
-            layer[name] = (0.5 + half * of_mean, terms)
+            terms = zip([half * factor for factor in factors], [DOT] * 3, ('red', 'green', 'blue'))
+            layer[name] = channel(list(terms), 0.5 + half * of_mean)
     return layer
 
 
 def carried(before):
     """The pairs as they are; what there is of contrast in the layer before, smoothed and added up."""
-    layer = {'one': (1, []), 'contrast': (0, gathered(before))}
+    layer = {'one': channel([], 1), 'contrast': channel(gathered(before))}
     for pair in PAIRS:
         for name in pair:
-            layer[name] = (0, [(1, DOT, name)])
+            layer[name] = channel([(1, DOT, name)])
     return layer
 
 
@@ -115,11 +112,11 @@ def restored(before):
 
     '~one' is less than 1 at the borders: by the part that the zeros outside have in the other means.
     """
-    layer = {'one': (1, []), '~one': (0, [(1, BOX, 'one')]), 'contrast': (0, gathered(before))}
+    layer = {'one': channel([], 1), '~one': channel([(1, BOX, 'one')]), 'contrast': channel(gathered(before))}
     for pair in PAIRS:
         for p, q in (pair, pair[::-1]):
-            layer[p] = (0.5, [(0.5, DOT, p), (-0.5, DOT, q)])
-            layer['~' + p] = (0.5, [(0.5, BOX, p), (-0.5, BOX, q)])
+            layer[p] = channel([(0.5, DOT, p), (-0.5, DOT, q)], 0.5)
+            layer['~' + p] = channel([(0.5, BOX, p), (-0.5, BOX, q)], 0.5)
     return layer
 
 
@@ -135,7 +132,7 @@ def contrasts(before):
         for p, q in (pair, pair[::-1]):
             place = [(1, BLUR, p), (-1, BLUR, q)]
             around = [(-1, BOX, '~' + p), (1, BOX, '~' + q)]
-            layer['more ' + p] = (0, place + around + border)
+            layer['more ' + p] = channel(place + around + border)
     return layer
 
 
@@ -143,7 +140,7 @@ def pieces():
     """conv5_1: the contrast above each whole value of the logarithm, log2(1 + contrast / NOISE)."""
     layer = inwards(1, 'one', 'one')
     for octave in range(OCTAVES + 1):
-        layer[f'above {octave}'] = (-NOISE * (2**octave - 1), [(1, BLUR, 'contrast')])
+        layer[f'above {octave}'] = channel([(1, BLUR, 'contrast')], -NOISE * (2**octave - 1))
     return layer
 
 
@@ -153,13 +150,13 @@ def logarithm():
     changes = [(new - old, f'above {octave}') for octave, (old, new) in enumerate(zip(slopes, slopes[1:]))]
     here = [(change, DOT, piece) for change, piece in changes]
     around = [(change, BOX, piece) for change, piece in changes]
-    return {'octaves': (0, here), 'around': (0, around + outside()), **inwards(2)}
+    return {'octaves': channel(here), 'around': channel(around + outside()), **inwards(2)}
 
 
 def surround(step):
-    """conv5_3 to uconv5_2: the surround widens to 9 x 9 places."""
+    """conv5_3 to uconv5_2: the surround widens by a place on every side."""
     around = [(1, BOX, 'around')] + outside()
-    return {'octaves': (0, [(1, DOT, 'octaves')]), 'around': (0, around), **inwards(step)}
+    return {'octaves': channel([(1, DOT, 'octaves')]), 'around': channel(around), **inwards(step)}
 
 
 def outside():
@@ -170,17 +167,16 @@ def outside():
 def inwards(step, columns='columns', rows='rows'):
     """1 in the columns (rows) with at least `step` more on both sides, and the centre bias so far."""
     return {
-        'one': (1, []),
-        'columns': (-2, [(1, ACROSS, columns)]),
-        'rows': (-2, [(1, DOWN, rows)]),
-        'centre': (0, centre(step - 1) if step > 1 else []),
+        'one': channel([], 1),
+        'columns': channel([(1, ACROSS, columns)], -2),
+        'rows': channel([(1, DOWN, rows)], -2),
+        'centre': channel(centre(step - 1) if step > 1 else []),
     }
 
 
 def centre(step):
     """The centre bias so far, and what it rises by at the `step`-th place from the border."""
-    rises = (rise(step, places) for places in GRID)
-    return [(1, DOT, 'centre')] + [(rise, DOT, line) for rise, line in zip(rises, ('columns', 'rows'))]
+    return [(1, DOT, 'centre'), (rise(step, GRID[0]), DOT, 'columns'), (rise(step, GRID[1]), DOT, 'rows')]
 
 
 def rise(step, places):
@@ -190,12 +186,13 @@ def rise(step, places):
 
 
 def judged():
-    """uconv5_1: the logit above the floor."""
+    """uconv5_1: the logit above the floor; the surround has 11 x 11 places by now."""
     highest = sum(rise(step, places) for places in GRID for step in range(1, 6))
     level = LEVEL - FLOOR - highest - GAIN * (1 - SURROUND) * USUAL
     around = [(1, BOX, 'around')] + outside()
     ratio = [(1, DOT, 'octaves')] + [(-SURROUND * factor, kernel, name) for factor, kernel, name in around]
-    return {'map': (level, [(GAIN * factor, kernel, name) for factor, kernel, name in ratio] + centre(5))}
+    logit = [(GAIN * factor, kernel, name) for factor, kernel, name in ratio] + centre(5)
+    return {'map': channel(logit, level)}
 
 
 def arrays():
@@ -207,10 +204,10 @@ def arrays():
     values, inputs = [], ['blue', 'green', 'red']
     for layer, (_, _, shape) in zip(network(), generator_layout()[::2]):
         W, b = np.zeros(shape), np.zeros(shape[0])
-        for i, (bias, terms) in enumerate(layer.values()):
+        for i, (terms, bias) in enumerate(layer.values()):
             b[i] = bias
-            for factor, kernel, channel in terms:
-                W[i, inputs.index(channel)] += factor * np.array(kernel)
+            for factor, kernel, name in terms:
+                W[i, inputs.index(name)] += factor * np.array(kernel)
         values += [W.astype('float32'), b.astype('float32')]
         inputs = list(layer)
     return values
@@ -222,6 +219,8 @@ def main():
         '--output', default='weights/standin_modelWeights.npz', metavar='FILE', help='the .npz to write'
     )
     path = parser.parse_args().output
+    if os.path.isdir(path):
+        raise CouldNotStart(f'{path}: a folder; name the .npz to write in it, such as standin.npz')
     if 'standin' not in os.path.basename(path):
         raise CouldNotStart(f'{path}: call it standin.., so that nobody takes it for weights of SalGAN')
 

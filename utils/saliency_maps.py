@@ -1,0 +1,86 @@
+"""From the network's map to what is written: the original's last steps, and what shows it on its image."""
+
+import cv2
+import numpy as np
+
+from utils.images import shrink
+
+HEAT_SHARE = 0.6  # of the heat map in an overlay where it is highest; none where it is lowest
+SHEET_PIXELS = 2**25  # a contact sheet's size at most, whatever the number of images
+SHEET_CELL = (320, 240)  # width and height of an image on it, where that leaves room
+
+
+def to_uint8(saliency_map):
+    """The network's map, floats in 0..1, as uint8: times 255 and truncated, as the original did."""
+    return (saliency_map * 255).astype(np.uint8)
+
+
+def finish(saliency_map, rows, columns):
+    """The original's saliency map of an image of `rows` x `columns`, from the network's.
+
+    Parameters
+    ----------
+    saliency_map : float array, shape (network's rows, network's columns), in 0..1
+    rows, columns : int
+        Size of the image that it was predicted for.
+
+    Returns
+    -------
+    uint8 array, shape (rows, columns)
+        Truncated to 8 bits, resized by INTER_CUBIC, blurred by a 5 x 5 Gaussian (sigma 1.1, which OpenCV
+        makes of 0).
+    """
+    # note: OpenCV 4.10 and newer round this resize differently: 1 off on 3 to 5 % of the pixels
+    resized = cv2.resize(to_uint8(saliency_map), (columns, rows), interpolation=cv2.INTER_CUBIC)
+    return np.clip(cv2.GaussianBlur(resized, (5, 5), 0), 0, 255)
+
+
+def at_size(saliency_map, rows, columns):
+    """The network's own map, float32 in 0..1, resized by INTER_CUBIC to (rows, columns); no blur."""
+    saliency_map = np.asarray(saliency_map, np.float32)
+    return np.clip(cv2.resize(saliency_map, (columns, rows), interpolation=cv2.INTER_CUBIC), 0, 1)
+
+
+def overlay(image, finished_map):
+    """The finished map as a heat map over its image, stretched to its own range so that its shape shows.
+
+    Parameters
+    ----------
+    image : uint8 array, shape (rows, columns, 3), RGB
+    finished_map : uint8 array, shape (rows, columns)
+
+    Returns
+    -------
+    uint8 array, shape (rows, columns, 3), RGB
+    """
+    stretched = finished_map - finished_map.min()
+    stretched = np.rint(stretched * (255 / max(1, stretched.max()))).astype(np.uint8)
+    heat = cv2.cvtColor(cv2.applyColorMap(stretched, cv2.COLORMAP_JET), cv2.COLOR_BGR2RGB)
+    share = (stretched * np.float32(HEAT_SHARE / 255))[..., None]
+    return np.rint(image * (1 - share) + heat * share).astype(np.uint8)
+
+
+def sheet_cell(images):
+    """Width and height of one of `images` images on a contact sheet of at most SHEET_PIXELS."""
+    width, height = SHEET_CELL
+    scale = min(1.0, (SHEET_PIXELS / (images * width * height)) ** 0.5)
+    return max(8, int(width * scale)), max(6, int(height * scale))
+
+
+def thumbnail(image, width, height):
+    """`image`, RGB, as large as it can be in `width` x `height`, centred on grey."""
+    rows, columns = image.shape[:2]
+    scale = min(width / columns, height / rows)
+    inner = shrink(image, max(1, round(columns * scale)), max(1, round(rows * scale)))
+    cell = np.full((height, width, 3), 128, np.uint8)
+    top, left = (height - inner.shape[0]) // 2, (width - inner.shape[1]) // 2
+    cell[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
+    return cell
+
+
+def contact_sheet(cells):
+    """Cells of one size, in rows of about as many cells as there are rows."""
+    columns = int(np.ceil(len(cells) ** 0.5))
+    blank = np.full_like(cells[0], 128)
+    padded = cells + [blank] * (-len(cells) % columns)
+    return np.vstack([np.hstack(padded[i : i + columns]) for i in range(0, len(padded), columns)])
