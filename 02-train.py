@@ -18,6 +18,7 @@ from utils.command_line import (
     progress,
     run,
     say,
+    whole,
 )
 
 # By mode, as in the original: the learning rate, epochs between two snapshots, and what a batch returns.
@@ -119,13 +120,6 @@ def parser():
         '--tensorboard', action='store_true', help='scalars and images for TensorBoard, in OUTPUT/tensorboard'
     )
     return parser
-
-
-def whole(text):
-    """A whole number of at least 0."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f'{text!r} is not a whole number of at least 0')
-    return int(text)
 
 
 def number(text):

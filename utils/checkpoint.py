@@ -2,7 +2,7 @@
 
 One `.npz` a checkpoint, `checkpoint%08d.npz` with the number of updates made: `state` is JSON, the rest are
 the arrays of the networks and of their optimisers, in the type that the run computes in. Every array in a
-zip archive has a checksum, and the archive's directory lies at its end, so that a damaged or cut file shows.
+zip archive has a checksum, and the state holds the names of all, so that a damaged or cut file shows.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ def save(folder, updates, state, arrays):
     arrays : dict of str -> array
     """
     path = os.path.join(folder, f'checkpoint{updates:08d}.npz')
-    write_npz(path, {'state': np.array(json.dumps(state)), **arrays})
+    write_npz(path, {'state': np.array(json.dumps([state, list(arrays)])), **arrays})
     for old in paths(folder)[KEPT:]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(old)
@@ -65,7 +65,10 @@ def read(path):
         raise ValueError(f'{damaged} is damaged')
     with np.load(path, allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
-    return json.loads(str(arrays.pop('state'))), arrays
+    state, names = json.loads(str(arrays.pop('state')))
+    if list(arrays) != names:
+        raise ValueError('its directory is damaged')
+    return state, arrays
 
 
 # --- the networks ---

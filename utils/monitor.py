@@ -2,11 +2,11 @@
 
 import os
 
-import cv2
 import numpy as np
 
 from utils import metrics
 from utils.images import write_image
+from utils.saliency_maps import finish
 from utils.training_data import batch
 
 
@@ -22,7 +22,7 @@ def measure(predict, samples, batch_size, loss, downsample):
 
     Returns
     -------
-    dict of the means over samples; of CC and NSS over those where they are defined.
+    dict of the means over samples, NaN without any; of CC and NSS over those where they are defined.
     """
     losses, ccs, nsss = [], [], []
     for start in range(0, len(samples), batch_size):
@@ -35,7 +35,7 @@ def measure(predict, samples, batch_size, loss, downsample):
             ccs.append(metrics.cc(prediction, truth))
             nsss.append(nss(prediction, samples[i]))
     return {
-        'validation_content_loss': float(np.mean(losses)),
+        'validation_content_loss': float(np.mean(losses)) if losses else float('nan'),
         'validation_CC': _mean_of_defined(ccs),
         'validation_NSS': _mean_of_defined(nsss),
     }
@@ -84,7 +84,6 @@ def write_truth(folder, sample):
 def write_prediction(folder, epoch, predict, sample):
     """Writes the map that is predicted for the sample that is watched, as 03 does; returns it, uint8."""
     images, _ = batch([sample], [0])
-    saliency_map = (predict(images)[0, 0] * 255).astype('uint8')  # truncates, as the original
-    saliency_map = cv2.GaussianBlur(saliency_map, (5, 5), 0)
+    saliency_map = finish(predict(images)[0, 0], *sample.image.data.shape[:2])
     write_image(os.path.join(folder, f'validationRandomSaliencyPred_{epoch:04d}.png'), saliency_map)
     return saliency_map

@@ -34,7 +34,7 @@ def read(path):
     path = os.fspath(path)
     try:
         check_md5(path)
-        content = safe_pickle.load(path, {})
+        content = safe_pickle.load(path, {('_codecs', 'encode'): _encode})
     except OSError as error:
         raise CouldNotStart(f'{path}: {error.strerror}') from None
     except Unreadable as error:
@@ -57,6 +57,13 @@ def read(path):
         if not np.isfinite(array).all():
             raise CouldNotStart(f'{name} holds values that are not finite; fetch the file again')
     return [np.array(array, np.float32) for array in values[: len(layout)]]
+
+
+def _encode(text, encoding):
+    """How Python 3 writes the bytes of an array into a pickle of protocol 2, as copies of the file may be."""
+    if encoding != 'latin1':
+        raise ValueError(encoding)
+    return text.encode('latin1')
 
 
 def check_md5(path):
