@@ -95,14 +95,14 @@ def main():
     )
     check_folders(data_set, options.output)
     say(data_set.describe())
-    for folder in sorted({os.path.dirname(record.stem) for record in data_set.records} | {''}):
-        make_folder(os.path.join(options.output, 'images', folder))
-        make_folder(os.path.join(options.output, 'maps', folder))
+    for folder in sorted({os.path.dirname(record.stem) for record in data_set.records}):
+        for kind in ('images', 'maps'):
+            make_folder(os.path.normpath(os.path.join(options.output, kind, folder)))
     make_folder(options.output)
 
     # - make the samples; the pickles grow with them and are there when all are done
     cv2.setNumThreads(1)  # the threads are ours, an image each
-    workers = options.workers or len(os.sched_getaffinity(0))
+    workers = options.workers or os.cpu_count()
     work = partial(prepare, data_set=data_set, output=options.output, size=options.size)
     census = Census(data_set)
     with contextlib.ExitStack() as stack:
@@ -125,18 +125,21 @@ def main():
 
 def check_folders(data_set, output):
     """Raises CouldNotStart where a folder is missing, or would be written over."""
-    from utils.salicon import JSON
+    from utils.salicon import FIXATION_MAPS, JSON
 
     if not data_set.folders['images']:
         raise CouldNotStart('no folder of images: name it with --images DIR')
     if not data_set.folders['maps'] and data_set.layout != JSON:
         raise CouldNotStart('no folder of saliency maps: name it with --maps DIR (only JSON goes without)')
-    if not data_set.records:
+    if not any(record.image for record in data_set.records):
         raise CouldNotStart(f'{data_set.folders["images"]}: no images in it')
     for kind, folder in data_set.folders.items():
+        folder = os.path.realpath(folder) if folder else None
+        if kind == 'fixations' and data_set.layout != FIXATION_MAPS:
+            continue  # no PNG is taken for fixations there
         for written in ('images', 'maps'):
             target = os.path.realpath(os.path.join(output, written))
-            if folder and os.path.commonpath([target, os.path.realpath(folder)]) == os.path.realpath(folder):
+            if folder and os.path.commonpath([target, folder]) == folder:
                 raise CouldNotStart(f'{target}: lies in the folder of {kind}; choose another --output')
 
 

@@ -14,9 +14,11 @@ from utils.command_line import (
     DONE,
     SKIPPED,
     CouldNotStart,
+    HadToStop,
     argument_parser,
     describe,
     network_size,
+    one_line,
     positive,
     progress,
     run,
@@ -41,7 +43,8 @@ def formats(text):
 
 def options():
     parser = argument_parser(
-        __doc__.split('\n')[0], epilog='Exit status: 0 done, 1 some images were skipped.'
+        __doc__.split('\n')[0],
+        epilog='Exit status: 0 all done, 1 some images were skipped, 2 could not start, 3 had to stop.',
     )
     parser.add_argument(
         'images', nargs='*', metavar='IMAGES', help='images, folders of images, pickles of 01'
@@ -92,16 +95,14 @@ def main():
     if 'overlay' in arguments.format:
         write_contact_sheet([targets[s]['overlay'] for s in sources if s not in skipped], arguments.output)
 
-    say(f'{len(to_do) - len(skipped)} images predicted, maps in {arguments.output}')
-    if skipped:
-        say(f'{len(skipped)} skipped, named above')
+    say(f'{len(to_do) - len(skipped)} of {len(to_do)} images predicted, maps in {arguments.output}')
     return SKIPPED if skipped else DONE
 
 
 def plan(sources, arguments):
     """The files that each image's maps go to, by format: {source: {'jpg': path}}.
 
-    Raises CouldNotStart where two would be one file, or an image would be written over.
+    Raises CouldNotStart where two would be one file, or anything that is there would be lost.
     """
     targets = {
         source: {
@@ -115,20 +116,29 @@ def plan(sources, arguments):
             writers[os.path.normpath(path)].append(source.path)
     if 'overlay' in arguments.format:
         writers[os.path.normpath(os.path.join(arguments.output, CONTACT_SHEET))].append('the contact sheet')
+    read = {os.path.realpath(path) for path in (arguments.weights, *(source.path for source in sources))}
     for path, of in writers.items():
-        if len(of) > 1:
-            raise CouldNotStart(f'{of[0]} and {of[1]} would both be written to {path}; rename one of them')
-        for folder in _folders_of(path):
-            if folder in writers:
-                raise CouldNotStart(
-                    f'{writers[folder][0]} would be written to {folder}, which {of[0]} needs for a folder; '
-                    'rename one of them'
-                )
-    images = {os.path.realpath(source.path) for source in sources}
-    for path, of in writers.items():
-        if os.path.realpath(path) in images:
-            raise CouldNotStart(f'the map of {of[0]} would replace the image {path}; choose another --output')
+        why = clash(path, of, writers, read)
+        if why:
+            raise CouldNotStart(one_line(why))
     return targets
+
+
+def clash(path, of, writers, read):
+    """Why `path`, made of the images `of`, cannot be written; None if it can."""
+    if len(of) > 1:
+        return f'{of[0]} and {of[1]} would both be written to {path}; rename or leave out one of them'
+    for folder in _folders_of(path):
+        if folder in writers:
+            return (
+                f'{writers[folder][0]} would be written to {folder}, which {of[0]} needs for a folder; '
+                'rename one of them'
+            )
+    if os.path.realpath(path) in read:
+        return f'{path} is read, and what is made of {of[0]} would replace it; choose another --output'
+    if os.path.isdir(path):
+        return f'{path} is a folder, and what is made of {of[0]} needs the name; choose another --output'
+    return None
 
 
 def _folders_of(path):
@@ -160,16 +170,22 @@ def predict(sources, targets, arrays, arguments):
     def read(source):
         try:
             image, size = source.read()
+            small = shrink(image, width, height)
         except Unreadable as error:
             return source, error
-        return source, (shrink(image, width, height), size, image if 'overlay' in arguments.format else None)
+        except MemoryError:
+            return source, Unreadable(f'{source.path}: not enough memory for so large an image')
+        return source, (small, size, image if 'overlay' in arguments.format else None)
 
     def predicted(decoded):
         for batch in batches(decoded, arguments.batch_size):
-            good = [i for i, (_, image) in enumerate(batch) if not isinstance(image, Unreadable)]
-            maps = predictor(np.stack([batch[i][1][0] for i in good])) if good else ()
-            of = dict(zip(good, maps))
-            yield from ((source, image, of.get(i)) for i, (source, image) in enumerate(batch))
+            good = [image for _, image in batch if not isinstance(image, Unreadable)]
+            maps = iter(predictor(np.stack([image[0] for image in good])) if good else ())
+            for source, image in batch:
+                if isinstance(image, Unreadable):
+                    yield source, image, None
+                else:
+                    yield source, image, finite(next(maps), source, arguments)
 
     def write(job):
         source, image, saliency_map = job
@@ -184,8 +200,19 @@ def predict(sources, targets, arrays, arguments):
     for source, error in progress(done, total=len(sources), unit='image'):
         if error:
             skipped.add(source)
-            say(f'skipped {error}')
+            say(one_line(f'skipped {error}'))
     return skipped
+
+
+def finite(saliency_map, source, arguments):
+    """The map as it is; HadToStop where it is none."""
+    import numpy as np
+
+    if not np.isfinite(saliency_map).all():
+        raise HadToStop(
+            one_line(f'{arguments.weights}: makes no finite map of {source.path}; take other weights')
+        )
+    return saliency_map
 
 
 def batches(items, size):
@@ -195,23 +222,26 @@ def batches(items, size):
 
 
 def write_maps(paths, saliency_map, size, image):
-    """Writes one image's maps; returns None, or why this one image cannot be written."""
+    """Writes one image's maps; returns None, or why one cannot be written of this image."""
+    import io
+
     import numpy as np
 
     from utils import saliency_maps
-    from utils.files import atomic_write
+    from utils.files import write_bytes
     from utils.images import write_image
 
     finished = saliency_maps.finish(saliency_map, *size)
     for name, path in paths.items():
         try:
             if name == 'npy':
-                with atomic_write(path) as file:
-                    np.save(file, saliency_maps.at_size(saliency_map, *size))
+                data = io.BytesIO()
+                np.save(data, saliency_maps.at_size(saliency_map, *size))
+                write_bytes(path, data.getbuffer())
             else:
                 write_image(path, saliency_maps.overlay(image, finished) if name == 'overlay' else finished)
         except ValueError as error:  # no such size in this format
-            return f'{path}: {error}'
+            return f'{path}: {error}; take another --format'
         except OSError as error:
             if error.errno != errno.ENAMETOOLONG:
                 raise
@@ -221,15 +251,22 @@ def write_maps(paths, saliency_map, size, image):
 
 def write_contact_sheet(overlays, output):
     from utils import saliency_maps
+    from utils.files import Unreadable
     from utils.images import read_rgb, write_image
     from utils.parallel import in_order
 
     if overlays:
         width, height = saliency_maps.sheet_cell(len(overlays))
-        cells = in_order(
-            lambda path: saliency_maps.thumbnail(read_rgb(path), width, height), overlays, THREADS
-        )
-        write_image(os.path.join(output, CONTACT_SHEET), saliency_maps.contact_sheet(list(cells)))
+
+        def cell(path):
+            try:
+                return saliency_maps.thumbnail(read_rgb(path), width, height)
+            except Unreadable as error:  # one of an earlier run, since broken
+                say(f'left out of the contact sheet: {error}')
+
+        cells = [c for c in in_order(cell, overlays, THREADS) if c is not None]
+        if cells:
+            write_image(os.path.join(output, CONTACT_SHEET), saliency_maps.contact_sheet(cells))
 
 
 run(main)

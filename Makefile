@@ -22,7 +22,7 @@ $(VENV)/run.stamp: requirements/build.txt requirements/run.txt requirements/othe
 	    $(PIP) --require-hashes --no-build-isolation -r requirements/run.txt; \
 	else \
 	    $(PIP) --require-hashes -r requirements/build.txt; \
-	    PYTHONPATH=requirements/build $(PIP) --no-build-isolation -r requirements/other-pythons.txt; \
+	    PYTHONPATH="$(CURDIR)/requirements/build" $(PIP) --no-build-isolation -r requirements/other-pythons.txt; \
 	fi
 	touch $@
 

@@ -7,12 +7,14 @@ status 2 where they could not run. The order below is the whole of it, and the o
 from backend import checks, flags, mends, notices
 
 checks.python()  # a version that the mends were made for
+checks.user_flags()
 flags.translate()  # the spellings of 2017; float32 and no system BLAS unless the user says otherwise
 checks.compiler()  # without one Theano would run in Python, silently, a hundred times slower
 checks.compile_folder()  # where Theano keeps its C modules
-checks.gpu_library()  # device=cuda needs pygpu
 mends.before_theano()
-theano = mends.import_quietly('theano')
+checks.gpu_library()  # device=cuda needs pygpu
+with checks.importing_theano():
+    theano = mends.import_quietly('theano')
 mends.after_theano()
 notices.announce_compilation()  # once, and only when there is something to compile
 checks.gpu_in_use()  # device=cuda means the card or nothing

@@ -1,6 +1,8 @@
 """What Theano would fail on with a traceback, or worse, silently work around: one sentence each."""
 
-import importlib.util
+import configparser
+import contextlib
+import importlib
 import os
 import shutil
 import sys
@@ -73,18 +75,56 @@ def compile_folder():
         ) from None
 
 
+def user_flags():
+    """THEANO_FLAGS can be taken apart at all."""
+    try:
+        flags.value('device')
+    except ValueError as error:
+        raise CannotRun(
+            f'THEANO_FLAGS={os.environ["THEANO_FLAGS"]} cannot be read ({error}): correct or unset it'
+        ) from None
+
+
+@contextlib.contextmanager
+def importing_theano():
+    """What Theano says of settings that it does not take, as a sentence."""
+    try:
+        yield
+    except (ValueError, configparser.Error, UnicodeDecodeError) as error:
+        reason = ' '.join(str(error).split())
+        raise CannotRun(f'Theano does not take its settings in THEANO_FLAGS or .theanorc: {reason}') from None
+    except Exception as error:
+        compilation_failed(error)
+        raise
+
+
+def compilation_failed(error):
+    """Ends the process where `error` is Theano's on a failed compilation."""
+    if str(error).startswith('Compilation failed'):
+        reason = ' '.join(str(error).split())
+        raise CannotRun(
+            f'the C++ compiler {flags.value("cxx", "g++")} failed; is it whole, and is there room in the '
+            f'compile folder and in {tempfile.gettempdir()}? {reason[:500]}'
+        ) from None
+
+
 def _gpu_wanted():
     device = flags.value('device', 'cpu')
     return device if device.startswith(('cuda', 'opencl')) else None
 
 
 def gpu_library():
-    """pygpu is there where a card is asked for."""
-    if _gpu_wanted() and importlib.util.find_spec('pygpu') is None:
+    """pygpu is there, and can be imported, where a card is asked for."""
+    if not _gpu_wanted():
+        return
+    try:
+        importlib.import_module('pygpu')
+    except Exception as error:
+        reason = ' '.join(str(error).split()) or type(error).__name__
         raise CannotRun(
-            f'device={_gpu_wanted()} needs libgpuarray and pygpu, which are not installed here: install '
-            'them, or run on the CPU by leaving the device out of THEANO_FLAGS'
-        )
+            f'device={_gpu_wanted()} needs libgpuarray and pygpu ({reason}): install them, or run on the CPU '
+            'by leaving the device out of THEANO_FLAGS'
+        ) from None
 
 
 def gpu_in_use():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-HEADER = Path(__file__).with_name('np2compat.h')
+HEADER = Path(__file__).resolve().with_name('np2compat.h')
 
 
 def translate():
@@ -30,8 +30,10 @@ def translate():
         added['floatX'] = 'float32'  # Theano's own default is float64; SalGAN's weights are float32
     if value('blas.ldflags') is None:
         added['blas.ldflags'] = ''  # none: NumPy's own BLAS, called through Python, is there for certain
-    if np.lib.NumpyVersion(np.__version__) >= '2.0.0' and str(HEADER) not in value('gcc.cxxflags', ''):
-        added['gcc.cxxflags'] = f'{value("gcc.cxxflags", "")} -include "{HEADER}"'.strip()
+    if np.lib.NumpyVersion(np.__version__) >= '2.0.0' and HEADER.name not in value('gcc.cxxflags', ''):
+        # found through CPATH: Theano splits these flags at every space, which a folder's name may hold
+        added['gcc.cxxflags'] = f'{value("gcc.cxxflags", "")} -include {HEADER.name}'.strip()
+        os.environ['CPATH'] = os.pathsep.join(filter(None, [str(HEADER.parent), os.environ.get('CPATH')]))
     written = [f'{name}={_quote(setting)}' for name, setting in added.items()]
     os.environ['THEANO_FLAGS'] = ','.join(filter(None, [os.environ.get('THEANO_FLAGS', ''), *written]))
 

@@ -6,6 +6,7 @@ Each function says what it mends. `backend/__init__.py` calls them in their orde
 import hashlib
 import importlib
 import importlib.metadata
+import importlib.util
 import logging
 import shutil
 import sys
@@ -80,6 +81,10 @@ def _numpy_names():
             sctype2char=lambda dtype: np.dtype(dtype).char,
             cast=_Cast(),
         )
+        # numpy.core warns of its new name whenever Theano asks it for the C API's version
+        umath = importlib.import_module('numpy._core._multiarray_umath')
+        vars(importlib.import_module('numpy.core'))['_multiarray_umath'] = umath
+        _module('numpy.linalg.linalg', LinAlgError=np.linalg.LinAlgError)  # asked for by the GPU back end
     for name, value in names.items():
         if name not in np.__dict__:
             setattr(np, name, value)
@@ -122,6 +127,8 @@ def _distutils():
             'platstdlib' if standard_lib else 'platlib'
         ),
     )
+    # Theano's GPU back end imports a debugging tool that imports imp, gone at the same time
+    _module('imp', find_module=importlib.util.find_spec)
     _module('distutils.spawn', find_executable=lambda name, path=None: shutil.which(name, path=path))
 
 

@@ -8,8 +8,7 @@ calls (decode, resize, encode of every image and map) and the script with either
 
 import argparse
 import os
-import pickle
-import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ import scipy.io
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 from utils import samples  # noqa: E402
+from utils.samples import ImageContainer, Target  # noqa: E402
 
 OBSERVERS, SAMPLES, FIXATIONS = 60, 115, 5  # of an image of SALICON's train split
 
@@ -51,8 +51,10 @@ def make_data_set(folder, count):
         points = np.concatenate(gaze['fixations']) - 1
         saliency = np.zeros((480, 640), np.float32)
         saliency[points[:, 1], points[:, 0]] = 1
-        saliency = cv2.GaussianBlur(saliency, (0, 0), 19)
-        cv2.imwrite(str(folder / 'maps' / f'{name}.png'), (saliency / saliency.max() * 255).astype(np.uint8))
+        blurred = cv2.GaussianBlur(saliency, (0, 0), 19)
+        cv2.imwrite(
+            str(folder / 'maps' / f'{name}.png'), cv2.convertScaleAbs(blurred, alpha=255 / blurred.max())
+        )
 
 
 def _scene(rng):
@@ -65,7 +67,7 @@ def _scene(rng):
 
 
 def bare_calls(folder, workers):
-    """Seconds that OpenCV takes to decode, resize and encode the whole data set."""
+    """What OpenCV takes to decode, resize and encode the whole data set: seconds, and those of the CPU."""
 
     def work(path):
         for kind, extension, flags in (
@@ -77,84 +79,105 @@ def bare_calls(folder, workers):
 
     cv2.setNumThreads(1)
     paths = [path.relative_to(folder / 'images').with_suffix('') for path in folder.glob('images/*/*.jpg')]
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(work, paths))
-    return time.perf_counter() - start
+    return time.perf_counter() - start, time.process_time() - cpu
 
 
 def script(folder, output, workers, *options):
-    """Seconds of the whole command, and its peak memory in MB."""
+    """The whole command: seconds, those of the CPU, and its peak memory in MB."""
     command = [sys.executable, ROOT / '01-data-preprocessing.py', '--salicon', folder, '--output', output]
     start = time.perf_counter()
     process = subprocess.Popen([*command, '--workers', str(workers), *options], stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         sys.exit(f'{command} ended with {status}')
-    return time.perf_counter() - start, usage.ru_maxrss / 1e3
-
-
-def opening(function):
-    """Seconds that a call takes, and how far it raises this process's peak memory, in MB."""
-    start = time.perf_counter()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    function()
-    return time.perf_counter() - start, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3
+    return time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1e3
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     option = parser.add_argument
-    option('--images', type=int, default=2000, help='how many (default: %(default)s)')
+    option('--images', type=int, default=2000, help='how many are preprocessed (default: %(default)s)')
+    option('--samples', type=int, default=10_000, help='how many are opened (default: %(default)s)')
     option('--workers', type=int, default=os.cpu_count(), help='threads (default: %(default)s)')
     option('--repeats', type=int, default=3, help='runs of each, in turn (default: %(default)s)')
     option('--folder', help='where the data set and the results go (default: a temporary folder)')
     options = parser.parse_args()
 
     with tempfile.TemporaryDirectory(dir=options.folder) as temporary:
-        folder, kinds = Path(temporary) / 'salicon', {'list': [], 'stream': ['--stream']}
-        make_data_set(folder, options.images)
-        bare, runs = [], {kind: [] for kind in kinds}
-        for repeat in range(options.repeats):
-            bare.append(bare_calls(folder, options.workers))
-            for kind, flags in kinds.items():
-                output = Path(temporary) / f'{kind}{repeat}'
-                runs[kind].append(script(folder, output, options.workers, *flags))
-        bare.append(bare_calls(folder, options.workers))
-        reference = options.images / median(bare)
-        print(f'{options.images} images of 640 x 480, {options.workers} threads, OpenCV {cv2.__version__}')
-        print(f'{"":24} {"images/s":>9} {"ratio":>6} {"peak MB":>8}')
-        print(f'{"bare OpenCV calls":24} {reference:9.0f} {1:6.2f}')
-        for kind, results in runs.items():
-            speed, memory = options.images / median(s for s, _ in results), max(m for _, m in results)
-            print(f'{"01, " + kind:24} {speed:9.0f} {speed / reference:6.2f} {memory:8.0f}')
-        again, memory = script(folder, Path(temporary) / 'list0', options.workers)
-        speed = options.images / again
-        print(f'{"01, run again":24} {speed:9.0f} {speed / reference:6.2f} {memory:8.0f}')
-        report_opening(Path(temporary))
+        folder = Path(temporary)
+        make_data_set(folder / 'salicon', options.images)
+        report_speed(folder, options)
+        shutil.rmtree(folder)
+        folder.mkdir()
+        report_opening(folder, options.samples)
 
 
-def report_opening(folder):
-    """How long it takes to open what was written, and what that holds in memory."""
-    listed, streamed = folder / 'list0' / 'trainData.pickle', folder / 'stream0' / 'trainData.pickle'
+def report_speed(folder, options):
+    """Runs the bare calls and the script in turn, and prints the table."""
+    salicon, workers = folder / 'salicon', options.workers
+    runs: dict = {'bare OpenCV calls': [], '01, list': [], '01, stream': [], '01, list, run again': []}
+    # Nothing is deleted between the runs: ext4 makes files slowly where others have just been deleted.
+    for repeat in range(options.repeats):
+        runs['bare OpenCV calls'].append(bare_calls(salicon, workers))
+        runs['01, list'].append(script(salicon, folder / f'list{repeat}', workers))
+        runs['01, stream'].append(script(salicon, folder / f'stream{repeat}', workers, '--stream'))
+    runs['bare OpenCV calls'].append(bare_calls(salicon, workers))
+    runs['01, list, run again'].append(script(salicon, folder / 'list0', workers))
+    print(f'{options.images} images of 640 x 480, {workers} threads, OpenCV {cv2.__version__}; medians')
+    print(f'{"":22} {"images/s":>9} {"ratio":>6} {"CPU ms/image":>13} {"ratio":>6} {"peak MB":>8}')
+    middle = {name: [median(column) for column in zip(*results)] for name, results in runs.items()}
+    reference = middle['bare OpenCV calls']
+    for name, (seconds, cpu, *memory) in middle.items():
+        print(
+            f'{name:22} {options.images / seconds:9.0f} {reference[0] / seconds:6.2f}'
+            f' {1e3 * cpu / options.images:13.1f} {reference[1] / cpu:6.2f}',
+            *(f'{peak:8.0f}' for peak in memory),
+        )
 
-    def walk():
-        stream = samples.read(streamed)
-        for i in np.random.default_rng(0).permutation(len(stream)):
-            stream[i]
 
-    def load():
-        with open(listed, 'rb') as file:
-            return pickle.load(file)
+OPENING = """
+import pickle, resource, sys, time
+import numpy as np
+from utils import samples
+how, path = sys.argv[1:]
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+start = time.perf_counter()
+if how == 'pickle.load':
+    with open(path, 'rb') as file:
+        read = pickle.load(file)
+else:
+    read = samples.read(path)
+if how == 'every sample, shuffled':
+    for i in np.random.default_rng(0).permutation(len(read)):
+        read[i]
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(f'{time.perf_counter() - start:9.2f} {(peak - before) / 1e3:8.0f}')
+"""
 
-    print(f'{"trainData.pickle":24} {"seconds":>9} {"MB":>15}')
-    for name, function in (
-        ('stream, all, shuffled', walk),
-        ('list, pickle.load', load),
-        ('list, samples.read', lambda: samples.read(listed)),
+
+def report_opening(folder, count):
+    """How long opening `count` samples of the usual size takes, and how much memory."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (192, 256, 3), np.uint8)
+    points = (np.sort(rng.integers(0, 480, 317)), rng.integers(0, 640, 317))
+    print(f'\n{count} samples{"":14} {"seconds":>9} {"MB":>8}')
+    for form, ways in (
+        ('list', ['pickle.load', 'samples.read']),
+        ('stream', ['samples.read', 'every sample, shuffled']),
     ):
-        seconds, memory = opening(function)
-        print(f'{name:24} {seconds:9.2f} {memory:15.0f}')
+        path = folder / form
+        with samples.writer(path, form == 'stream') as add:
+            for i in range(count):
+                parts = ((image, 0), (image[:, :, 0].copy(), 1), (points, 3))
+                add(Target(*(ImageContainer(data, f'{i}.png', kind) for data, kind in parts)))
+        for how in ways:
+            command = [sys.executable, '-c', OPENING, how, path]
+            found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+            print(f'{form + ", " + how:31}', found.stdout.strip('\n'))
+        path.unlink()
 
 
 if __name__ == '__main__':

@@ -26,14 +26,14 @@ def build(input_height, input_width, concat_var, fc4_units=100):
     ----------
     Pan et al. 2017, Table 1.
     """
-    # note: the original sums in float32. These layers are 1 % of an update's work, and with a float32 sum it
-    # depends on the BLAS kernel on which side of 0 some activations fall, which moves the costs of the second
-    # update a hundred times further from the original's than two kernels of the original's lie apart.
+    # note: deviation 4: the original sums in float32. These layers have 1 % of an update's operations, and
+    # with float32 sums it depends on the BLAS kernel on which side of 0 some activations fall, which moves
+    # the second update's costs a hundred times further from the original's than two of its own kernels lie.
     exact = {'exact': True}
     net = {'input': InputLayer((None, 4, input_height, input_width), concat_var)}
     net['merge'] = Conv2DLayer(net['input'], 3, filter_size=1, pad=0, flip_filters=False, **exact)
     net['conv1'] = Conv2DLayer(net['merge'], 32, **exact)
-    # note: the paper's table pools 2 x 2 here and pads the 1 x 1 convolution; the code does neither
+    # note: deviation 3: the paper's table pools 2 x 2 here and pads the 1 x 1; the code does neither
     net['pool1'] = MaxPool2DLayer(net['conv1'], 4)
     net['conv2_1'] = Conv2DLayer(net['pool1'], 64, **exact)
     net['conv2_2'] = Conv2DLayer(net['conv2_1'], 64, **exact)

@@ -52,7 +52,7 @@ class Model:
 
         Over all regularizable parameters, the untrained ones included.
         """
-        # note: the original's own weight decay stands on lines without effect, so that 0 is the default
+        # note: deviation 1: the original's weight decay stands on lines without effect, so 0 is the default
         if self.weight_decay:
             objective = objective + self.weight_decay * regularize_network_params(layer, l2)
         return objective

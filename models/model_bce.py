@@ -44,7 +44,7 @@ class ModelBCE(Model):
     @cached_property
     def G_updates(self):
         """The updates of one step of Nesterov momentum: parameters and their velocities."""
-        # note: the paper states AdaGrad only; its code trains this stage with Nesterov momentum 0.5
+        # note: deviation 2: the paper states AdaGrad only; its code has Nesterov momentum 0.5 here
         parameters = get_all_params(self.net['output'], trainable=True)
         return nesterov_momentum(self._objective, parameters, self.G_lr, momentum=0.5)
 

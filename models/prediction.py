@@ -34,6 +34,16 @@ class Predictor:
         Returns
         -------
         float32 array, shape (n, height, width), in 0..1
+
+        Raises
+        ------
+        MemoryError
+            If there is not enough for so many images of this size.
         """
         batch = np.ascontiguousarray(np.asarray(images, theano.config.floatX).transpose(0, 3, 1, 2))
-        return np.asarray(self._model.predictFunction(batch)[:, 0], np.float32)
+        try:
+            return np.asarray(self._model.predictFunction(batch)[:, 0], np.float32)
+        except RuntimeError as error:
+            if 'allocate' in str(error):  # Theano's convolutions know no better name for it
+                raise MemoryError from None
+            raise

@@ -9,22 +9,40 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / 'tests' / 'golden'
+REFERENCE_DATA = Path(
+    os.environ.get('SALGAN_REFERENCE_DATA', ROOT.parent / 'shared' / 'golden' / 'never-commit')
+)
 sys.path[:0] = [str(ROOT), str(GOLDEN), str(GOLDEN / 'metrics')]
 
 
 @pytest.fixture(scope='session')
 def reference_data():
     """The folder of other people's data that is run on and never committed; skips where it is not there."""
-    folder = Path(os.environ.get('SALGAN_REFERENCE_DATA', ROOT.parent / 'shared' / 'golden' / 'never-commit'))
-    if not (folder / 'salicon10').is_dir():
+    if not (REFERENCE_DATA / 'salicon10').is_dir():
         pytest.skip('no reference data (SALGAN_REFERENCE_DATA)')
-    return folder
+    return REFERENCE_DATA
+
+
+@pytest.fixture(scope='session')
+def seeded_weights(tmp_path_factory):
+    """A generator's weights file of the size and layout of the released one: those of the records."""
+    import inputs
+
+    from utils import weights
+
+    path = tmp_path_factory.mktemp('weights') / 'seeded.npz'
+    weights.save(path, inputs.generator_arrays(1))
+    return path
 
 
 def script(name, *arguments, cwd=None, timeout=600, **environment):
     """Runs one of the numbered scripts as a user would; returns the finished process, output as text."""
     return subprocess.run(
-        [sys.executable, str(ROOT / name), *map(os.fspath, arguments)],
+        [
+            sys.executable,
+            str(ROOT / name),
+            *(os.fsdecode(a) if isinstance(a, (bytes, os.PathLike)) else str(a) for a in arguments),
+        ],
         cwd=cwd,
         timeout=timeout,
         capture_output=True,

@@ -300,6 +300,12 @@ def test_emd_of_a_map_moved_by_cells():
     assert metrics.emd(blob(288, 288), blob(320, 352)) == pytest.approx(math.hypot(1, 2), abs=1e-4)
 
 
+def test_emd_of_an_image_larger_than_any_display_is_refused(monkeypatch):
+    monkeypatch.setattr(metrics, 'LARGEST_EMD', 3)
+    with pytest.raises(ValueError, match='too many for EMD'):
+        metrics.emd(MAP.repeat(4, axis=0), MAP[::-1].repeat(4, axis=0))
+
+
 def test_agrees_with_pysaliency():
     """Where the definitions coincide; the KL's epsilon has fewer digits there and shows where s is 0."""
     theirs = pytest.importorskip('pysaliency').metrics

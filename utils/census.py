@@ -25,9 +25,11 @@ class Census:
 
     def __init__(self, data_set):
         self.layout, self.left_out = data_set.layout, list(data_set.problems)
-        self.images, self.sizes, self.outside = Counter(), Counter(), Counter()
+        self.images: Counter = Counter()
+        self.sizes: Counter = Counter()
+        self.outside: Counter = Counter()
         self.without_fixations = 0
-        self.totals = {split: Counter() for split in SPLITS}
+        self.totals: dict = {split: Counter() for split in SPLITS}
 
     def add(self, prepared):
         """Counts a `preprocessing.Prepared`."""

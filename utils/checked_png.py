@@ -8,8 +8,10 @@ import hashlib
 import struct
 import zlib
 
+import cv2
+
 from utils.files import Unreadable, read_bytes
-from utils.images import decode_unchanged, encode
+from utils.images import decode, encode
 
 _AT = 33  # after the signature and the header chunk
 _KEYWORD = b'Made-from\0'
@@ -17,9 +19,11 @@ _KEYWORD = b'Made-from\0'
 
 def digest(*parts):
     """The SHA-256, in hexadecimal, of bytes and of whatever else shapes a file."""
-    return hashlib.sha256(
-        b'\0'.join(p if isinstance(p, bytes) else repr(p).encode() for p in parts)
-    ).hexdigest()
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(part if isinstance(part, bytes) else repr(part).encode())
+        found.update(b'\0')
+    return found.hexdigest()
 
 
 def make(image, size, source):
@@ -52,7 +56,8 @@ def read(path, source):
         return None, None
     if chunk != _chunk(data[:_AT] + data[end:], (rows, columns), source):
         return None, None
-    return decode_unchanged(data, path), (rows, columns)
+    image = decode(data, path, cv2.IMREAD_UNCHANGED)
+    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB), (rows, columns)
 
 
 def _chunk(png, size, source):

@@ -83,6 +83,11 @@ def printable(text):
     return ''.join(c if c.isprintable() or c == '\n' else c.encode('unicode_escape').decode() for c in text)
 
 
+def one_line(text):
+    """`printable`, and on one line: for messages in which a file's name may hold a line break."""
+    return printable(text).replace('\n', '\\n')
+
+
 def progress(iterable=None, **keywords):
     """A tqdm bar on stderr; none where stderr is no terminal."""
     from tqdm import tqdm
@@ -105,6 +110,13 @@ def run(main):
         status = _end(
             'out of memory; what was finished is kept; smaller batches or images need less', STOPPED
         )
+    except ModuleNotFoundError as error:  # tqdm may be what is missing: no `say`
+        print(
+            f'{os.path.basename(sys.argv[0])}: {error} for {sys.executable}: make the environment with '
+            '`make demo`, and use its .venv/bin/python',
+            file=sys.stderr,
+        )
+        status = COULD_NOT_START
     except BrokenPipeError:  # the reader of stdout has gone, as in `04-evaluate.py | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = STOPPED

@@ -29,8 +29,8 @@ def read_bytes(path, limit=2**30):
             raise Unreadable(f'{os.fspath(path)}: not a file')
         if status.st_size > limit:
             raise Unreadable(f'{os.fspath(path)}: {status.st_size} bytes, more than such a file can need')
-        with open(path, 'rb') as file:
-            return file.read(limit)
+        with open(path, 'rb', buffering=0) as file:
+            return file.read(status.st_size)
     except OSError as error:
         raise Unreadable(f'{os.fspath(path)}: {error.strerror}') from None
 
@@ -58,6 +58,11 @@ def atomic_write(path, mode='wb', durable=False, **keywords):
         if isinstance(error, OSError) and error.filename in (None, temporary):
             error.filename, error.filename2 = path, None  # the name that the user knows
         raise
+
+
+def is_temporary(name):
+    """Whether `atomic_write` gives such names: what a killed process left, or a running one is writing."""
+    return name.startswith('.salgan-') and name.endswith('.part')
 
 
 def write_bytes(path, data, durable=False):

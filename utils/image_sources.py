@@ -7,7 +7,7 @@ import cv2
 
 from utils import samples
 from utils.command_line import CouldNotStart
-from utils.files import Unreadable
+from utils.files import Unreadable, is_temporary
 from utils.images import read_rgb
 
 PICKLES = ('.pickle', '.pkl')
@@ -37,8 +37,8 @@ class Source(NamedTuple):
 def find(paths, leave_out=None):
     """The images in `paths`: folders, walked to the bottom, files, and pickles of 01.
 
-    Every file of a folder counts, whatever its extension, as in the original; but for hidden ones that are no
-    images, which desktops leave in folders.
+    Every file of a folder counts, whatever its extension, as in the original; but for hidden ones, and those
+    in hidden folders, that are no images: desktops leave such files in folders.
 
     Parameters
     ----------
@@ -72,37 +72,37 @@ def _in_path(path, leave_out):
 
 
 def _walk(top, leave_out):
-    """All files below `top`, relative to it; linked folders too, but none twice on one way down."""
+    """All files below `top`, relative to it; in linked folders too, but in none inside itself."""
+    waiting: list = [('', ())]  # folders, and those on the way down to each
+    while waiting:
+        below, above = waiting.pop()
+        folder = os.path.join(top, below)
+        above = (*above, _identity(folder))
+        try:
+            names = os.listdir(folder)
+        except OSError as error:
+            raise CouldNotStart(f'{folder}: {error.strerror}; make it readable, or move it away') from None
+        for name in names:
+            path, relative = os.path.join(folder, name), os.path.join(below, name)
+            if os.path.isdir(path):
+                if not (_identity(path) in above or (leave_out and _same(path, leave_out))):
+                    waiting.append((relative, above))
+            elif not is_temporary(name) and not (_is_hidden(relative) and _is_no_image(path)):
+                yield relative
 
-    def refuse(error):
-        raise CouldNotStart(f'{error.filename}: {error.strerror}')
 
-    for folder, folders, files in os.walk(top, followlinks=True, onerror=refuse):
-        above = _identity(folder), *(_identity(parent) for parent in _parents(folder, top))
-        folders[:] = [
-            name
-            for name in sorted(folders)
-            if _identity(os.path.join(folder, name)) not in above
-            and not (leave_out and _same(os.path.join(folder, name), leave_out))
-        ]
-        yield from (
-            os.path.relpath(os.path.join(folder, name), top)
-            for name in files
-            if not (name.startswith('.') and _is_no_image(os.path.join(folder, name)))
-        )
+def _is_hidden(relative):
+    return any(name.startswith('.') for name in relative.split(os.sep))
 
 
 def _is_no_image(path):
+    if not os.path.isfile(path):  # to look into a pipe would wait for ever
+        return True
     try:
-        return not cv2.haveImageReader(path)
-    except UnicodeError:  # a name that OpenCV cannot take; reading it decides
+        path.encode()
+    except UnicodeEncodeError:  # OpenCV crashes on such a name; reading it decides
         return False
-
-
-def _parents(folder, top):
-    while folder != top:
-        folder = os.path.dirname(folder)
-        yield folder
+    return not cv2.haveImageReader(path)
 
 
 def _identity(path):
@@ -121,15 +121,16 @@ def _file(name, folder):
         image = read_rgb(path)
         return image, image.shape[:2]
 
+    # note: deviation 7: the original cuts names at the first dot
     return Source(os.path.splitext(name)[0], path, read)
 
 
 def _in_pickle(path):
     try:
         pickled = samples.read(path)
+        return [_sample(pickled, i, path) for i in range(len(pickled))]
     except Unreadable as error:
         raise CouldNotStart(str(error)) from None
-    return [_sample(pickled, i, path) for i in range(len(pickled))]
 
 
 def _sample(pickled, i, path):
@@ -137,6 +138,6 @@ def _sample(pickled, i, path):
 
     def read():
         sample = pickled[i]
-        return sample.image.data, tuple(sample.size)
+        return sample.image.data, sample.size
 
     return Source(os.path.splitext(file_name)[0], f'{path}: {file_name}', read)

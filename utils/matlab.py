@@ -24,20 +24,23 @@ _NUMERIC = {
 }  # fmt: skip
 
 
-def read(path, fields=None):
+def read(path, fields=None, data=None):
     """Reads the variables of a .mat.
 
     Parameters
     ----------
     path : path
     fields : collection of str, optional
-        Struct arrays are read with these fields only (default: all).
+        The fields of struct arrays to read (default: all); of the others only the shapes are read.
+    data : bytes, optional
+        What the file holds, where that has been read already.
 
     Returns
     -------
     dict of str -> value
         An array for a full matrix of numbers; a dict of field -> list of values, one an element, in MATLAB's
-        order, for a struct array; None for anything else.
+        order, for a struct array (tuples of rows and columns for a field that is not read); None for
+        anything else.
 
     Raises
     ------
@@ -45,7 +48,7 @@ def read(path, fields=None):
         If the file is missing, broken, of another version, or holds more than `LARGEST` bytes.
     """
     path = os.fspath(path)
-    data = read_bytes(path, LARGEST)
+    data = read_bytes(path, LARGEST) if data is None else data
     try:
         if data.startswith((b'MATLAB 7.3', b'\x89HDF')):
             raise ValueError("written by MATLAB's -v7.3; save it again with -v7")
@@ -89,7 +92,7 @@ class _Order:
 
     def __init__(self, order):
         self.pair = struct.Struct(order + 'II').unpack_from
-        self.header = struct.Struct(order + 'I4xIII3I').unpack_from
+        self.header = struct.Struct(order + 'I4xI4x4I').unpack_from
         self.stored = {kind: np.dtype(order + name) for kind, name in _STORED.items()}
         self.numeric = {kind: np.dtype(order + name) for kind, name in _NUMERIC.items()}
 
@@ -116,22 +119,28 @@ def _matrix(data, start, end, order, fields, depth=0):
     """The name and the value of a matrix element."""
     if start == end:
         return '', np.empty((0, 0))
-    flags_tag, flags, _, dimensions_tag, size, rows, columns = order.header(data, start)
-    if flags_tag != 6 or dimensions_tag != 5 or size < 8:
-        raise ValueError(_BROKEN)
-    _, at, length, at_values = _tag(data, start + 24 + size + -size % 8, order)
+    flags, size, rows, columns = _header(data, start, order)
+    _, at, length, following = _tag(data, start + 24 + size + -size % 8, order)
     name = data[at : at + length].decode('latin-1')
     kind = flags & 0xFF
     if size > 8 or flags & _COMPLEX:
         return name, None
     if kind in order.numeric:
-        values, _ = _numbers(data, at_values, order)
+        values, _ = _numbers(data, following, order)
         if values.size != rows * columns:
             raise ValueError(_BROKEN)
         return name, values.astype(order.numeric[kind], copy=False).reshape((rows, columns), order='F')
     if kind == _STRUCT:
-        return name, _struct(data, at_values, end, rows * columns, order, fields, depth)
+        return name, _struct(data, following, end, rows * columns, order, fields, depth)
     return name, None
+
+
+def _header(data, start, order):
+    """The flags of a matrix, the bytes of its dimensions, and the first two of these."""
+    flags_tag, flags, dimensions_tag, size, rows, columns = order.header(data, start)
+    if flags_tag != 6 or dimensions_tag != 5 or size < 8:
+        raise ValueError(_BROKEN)
+    return flags, size, rows, columns
 
 
 def _numbers(data, at, order):
@@ -154,14 +163,17 @@ def _struct(data, at, end, elements, order, fields, depth):
         raise ValueError(_BROKEN)
     names = [data[start + i : start + i + length] for i in range(0, size, length)]
     names = [name.partition(b'\0')[0].decode('latin-1') for name in names]
-    values = {name: [] for name in names if fields is None or name in fields}
-    columns = [values.get(name) for name in names]
+    values: dict = {name: [] for name in names}
+    columns = [(column, fields is None or name in fields) for name, column in values.items()]
     # Every value takes bytes, so a number of elements that is not true ends at the end of the file.
     for _ in range(elements if names else 0):
-        for column in columns:
-            kind, start, size, at = _tag(data, at, order)
-            if kind != _MATRIX or start + size > end:
+        for column, wanted in columns:
+            kind, size = order.pair(data, at)
+            start, at = at + 8, at + 8 + size
+            if kind != _MATRIX or at > end or size % 8:
                 raise ValueError(_BROKEN)
-            if column is not None:
-                column.append(_matrix(data, start, start + size, order, fields, depth + 1)[1])
+            if wanted:
+                column.append(_matrix(data, start, at, order, fields, depth + 1)[1])
+            else:
+                column.append(_header(data, start, order)[2:] if size else (0, 0))
     return values

@@ -11,7 +11,7 @@ def in_order(function, items, workers, ahead=None):
     What `function` raises is raised here, when its turn comes; what has not begun by then never does.
     """
     with ThreadPoolExecutor(workers) as pool:
-        waiting = deque()
+        waiting: deque = deque()
         try:
             for item in items:
                 waiting.append(pool.submit(function, item))

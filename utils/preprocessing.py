@@ -8,7 +8,7 @@ import numpy as np
 
 from utils import checked_png
 from utils.files import Unreadable, read_bytes, write_bytes
-from utils.images import decode_rgb, shrink
+from utils.images import decode, shrink
 from utils.samples import ImageContainer, InputType, Target
 
 Prepared = namedtuple('Prepared', 'samples fixations size problem')
@@ -41,8 +41,8 @@ def prepare(record, data_set, output, size):
         return _prepare(record, data_set, output, size)
     except Unreadable as error:
         return Prepared({}, None, None, str(error))
-    except MemoryError:
-        return Prepared({}, None, None, f'{record.image}: not enough memory for it')
+    except (MemoryError, cv2.error):
+        return Prepared({}, None, None, f'{record.image}: too large for the memory or for OpenCV')
 
 
 def is_test(record):
@@ -63,25 +63,30 @@ def _check_parts(record, data_set):
 
 
 def _prepare(record, data_set, output, size):
+    # note: deviation 18: the original's filePath is absolute; these are relative to the pickle,
+    # so that its bytes do not depend on where it is written.
     image_path, map_path = (f'{folder}/{record.stem}.png' for folder in ('images', 'maps'))
     source = read_bytes(record.image)
     image, rows_columns, image_png = _shrunk(
-        os.path.join(output, image_path), source, size, lambda: decode_rgb(source, record.image)
+        os.path.join(output, image_path), source, size, lambda: decode(source, record.image, cv2.IMREAD_COLOR)
     )
     image = ImageContainer(image, image_path, InputType.image)
+    # note: deviation 19: the original fails at them; they have an image and nothing else.
     test_sample = Target(image, size=rows_columns)
     if is_test(record):
         _write(output, image_path, image_png)
         return Prepared({'test': test_sample}, None, rows_columns, None)
 
     fixations = data_set.fixations(record)
-    source = read_bytes(record.map) if record.map else fixations.points.tobytes()
+    _check_size(fixations.size, record.fixations, rows_columns, record.image)
+    map_source = read_bytes(record.map) if record.map else fixations.points.tobytes()
     saliency, map_size, map_png = _shrunk(
-        os.path.join(output, map_path), source, size, lambda: data_set.saliency_map(record, fixations)
+        os.path.join(output, map_path),
+        map_source,
+        size,
+        lambda: data_set.saliency_map(record, fixations, map_source),
     )
-    for other, path in ((fixations.size, record.fixations), (map_size, record.map)):
-        if other != rows_columns:
-            raise Unreadable(f'{path}: it is for {_says(other)}, but {record.image} is {_says(rows_columns)}')
+    _check_size(map_size, record.map, rows_columns, record.image)
     if not saliency.any():
         raise Unreadable(f'{record.map or record.image}: the map is empty')
     _write(output, image_path, image_png)
@@ -98,9 +103,9 @@ def _prepare(record, data_set, output, size):
 
 
 def _shrunk(path, source, size, decode):
-    """What `decode` gives at the network's size, its own size, and the PNG to write, None if it is there.
+    """An image or a map at the network's size, its own size, and the PNG to write, None if it is there.
 
-    `source` are the bytes that it is decoded from. What shapes the PNG beside them is in the digest too.
+    `source` are the bytes that `decode` makes it of, in BGR or grey.
     """
     source = checked_png.digest(source, size, cv2.__version__)
     image, decoded_size = checked_png.read(path, source)
@@ -108,6 +113,8 @@ def _shrunk(path, source, size, decode):
         return image, decoded_size, None
     decoded = decode()
     image = shrink(decoded, *size)
+    if image.ndim == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     return image, decoded.shape[:2], checked_png.make(image, decoded.shape[:2], source)
 
 
@@ -116,5 +123,10 @@ def _write(output, path, png):
         write_bytes(os.path.join(output, path), png)
 
 
-def _says(size):
-    return f'{size[1]} x {size[0]}'
+def _check_size(size, path, image_size, image_path):
+    # note: deviation 20: the original resizes each part by itself, whatever their sizes.
+    if size != image_size:
+        (rows, columns), (image_rows, image_columns) = size, image_size
+        raise Unreadable(
+            f'{path}: it is for {columns} x {rows}, but {image_path} is {image_columns} x {image_rows}'
+        )

@@ -9,6 +9,8 @@ import io
 import math
 import os
 import pickle
+import struct
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +30,12 @@ _INSTRUCTIONS = """
     EMPTY_LIST LIST APPEND APPENDS EMPTY_DICT DICT SETITEM SETITEMS
     GLOBAL STACK_GLOBAL INST OBJ NEWOBJ REDUCE BUILD
 """
+
+
+_CODES = [getattr(pickle, name) for name in _INSTRUCTIONS.split()]
+
+# That in C makes room before it looks. The name is private, and the same from Python 3.9 to 3.13.
+_InPython: Any = pickle._Unpickler  # type: ignore[attr-defined]
 
 
 class _Refused(Exception):
@@ -112,16 +120,12 @@ class _Instructions(dict):
         raise _Refused(f'the instruction {(names or [hex(code)])[0]}')
 
 
-class _Unpickler(
-    pickle._Unpickler
-):  # in Python: the one in C makes room before it looks whether it is needed
-    dispatch = _Instructions(
-        (code, pickle._Unpickler.dispatch[code])
-        for code in (getattr(pickle, i)[0] for i in _INSTRUCTIONS.split())
-    )
+class _Unpickler(_InPython):
+    dispatch = _Instructions((ord(code), _InPython.dispatch[ord(code)]) for code in _CODES)
 
     def __init__(self, file, allowed):
         super().__init__(file, encoding='latin-1')
+        self.bounded = file
         self.allowed = {**_NUMPY, **allowed}
         self.classes = tuple(entry for entry in allowed.values() if isinstance(entry, type))
 
@@ -135,7 +139,9 @@ class _Unpickler(
         return value if len(value) > _LONGEST_TEXT else value.decode('latin-1')
 
     def load_frame(self):
-        self.read(8)  # how much could be read at once, which nobody needs to know
+        (size,) = struct.unpack('<Q', self.read(8))
+        if size > self.bounded.left:
+            raise EOFError  # else of no account: it only says how much may be read at once
 
     def load_mark(self):
         if len(self.metastack) == _DEEPEST:
@@ -207,7 +213,20 @@ def _fill_array(array, version, shape, dtype, columns_first, data):
     array.__setstate__((1, shape, dtype, bool(columns_first), data))
 
 
+def _encode(text, encoding):
+    """How Python 3 writes bytes in the protocols of Python 2."""
+    if encoding != 'latin1':
+        raise _Refused('an unknown encoding')
+    return text.encode('latin-1')
+
+
+def _no_bytes():
+    return b''
+
+
 _NUMPY = {
+    ('_codecs', 'encode'): _encode,
+    ('__builtin__', 'bytes'): _no_bytes,
     ('numpy', 'dtype'): _dtype,
     ('numpy', 'ndarray'): object(),  # only ever the first argument of the next
     ('numpy.core.multiarray', '_reconstruct'): _empty_array,

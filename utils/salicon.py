@@ -14,13 +14,14 @@
 import os
 from collections import namedtuple
 
+import cv2
 import numpy as np
 
 from utils import matlab
 from utils.annotations import Annotations
 from utils.command_line import CouldNotStart, progress
-from utils.files import Unreadable
-from utils.images import read_grey
+from utils.files import Unreadable, read_bytes
+from utils.images import decode, read_grey
 
 SPLITS = ('train', 'val', 'test')
 IMAGES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm', '.jp2'}
@@ -52,7 +53,7 @@ class DataSet:
     layout : str
         One of `MAT_2015`, `JSON`, `GAZE`, `FIXATION_MAPS`.
     records : list of Record
-        Sorted by stem.
+        Sorted by name.
     problems : list of str
         What was wrong with the folders themselves: one sentence each, which names the file.
     folders : dict
@@ -94,20 +95,24 @@ class DataSet:
         else:
             fixation_map = _read_fixation_map(record.fixations)
             points, size = np.argwhere(fixation_map) + 1, fixation_map.shape
+        if size[0] * size[1] > LARGEST:
+            raise Unreadable(f'{record.fixations}: an image of {size[1]} x {size[0]} is too large')
         points = np.rint(points) - 1  # 0-based from here on; a nan or inf lies outside
         inside = np.all((points >= 0) & (points < size), axis=1)
         rows, columns = points[inside].astype(np.int64).T
         places = np.sort(rows * size[1] + columns)
         if self.fixation_filter == 'duplicates':
             places = places[1:][places[1:] == places[:-1]]
+        # note: deviation 21: a pixel that was fixated several times is there several times; the
+        # original's layout cannot say how often.
         kept = np.stack(np.divmod(places, size[1]), axis=1)
         return Fixations(kept, size, len(points) - len(rows), recorded, samples)
 
-    def saliency_map(self, record, fixations=None):
+    def saliency_map(self, record, fixations=None, data=None):
         """The ground truth as the original made it: uint8, (rows, columns) of the image.
 
-        Read from the record's map; where the layout has none, made of `fixations` (read if not given) by
-        `blurred_map`.
+        Read from the record's map, or from `data`, the bytes of its file; where there is none, made of
+        `fixations` (read if not given) by `blurred_map`.
 
         Raises
         ------
@@ -117,9 +122,10 @@ class DataSet:
         if record.map is None:
             fixations = fixations or self.fixations(record)
             return to_uint8(blurred_map(fixations.points, fixations.size))
+        data = read_bytes(record.map) if data is None else data
         if not _is_mat(record.map):
-            return read_grey(record.map)
-        saliency = _read_matrix(record.map, 'I')
+            return decode(data, record.map, cv2.IMREAD_GRAYSCALE)
+        saliency = _matrix(record.map, matlab.read(record.map, data=data))
         if saliency.dtype.kind != 'f':
             raise Unreadable(f'{record.map}: its variable I holds {saliency.dtype}, not floats in 0..1')
         if not np.all((saliency > -1 / 255) & (saliency < 256 / 255)):
@@ -154,28 +160,28 @@ def find(
     CouldNotStart
         One sentence, where nothing is found or no layout recognised.
     """
+    salicon, images, maps, fixations = (
+        os.fspath(path) if path else None for path in (salicon, images, maps, fixations)
+    )
+    for path in (salicon, images, maps, fixations):
+        if path and not os.path.exists(path):
+            raise CouldNotStart(f'{path}: there is no such file or folder')
     images = images or _first(salicon, ['images'])
     maps = maps or _first(salicon, ['maps', 'saliency'])
-    fixations = fixations or _first(salicon, ['fixations', 'fixation'])
-    if salicon and not fixations and _json_files(salicon):
-        fixations = salicon
-    if not fixations:
+    fixations = fixations or _first(salicon, ['fixations', 'fixation']) or salicon
+    problems: list = []
+    annotated: dict = {}
+    json_files = _json_files(fixations)
+    if json_files:
+        layout = JSON
+        annotated, fixation_files = _annotated(json_files, problems)
+    elif fixations == salicon:
         raise CouldNotStart(
             f'{salicon}: no folder `fixations` or `fixation` and no `fixations_*.json` in it; '
             'name the folders one by one with --images, --maps and --fixations'
         )
-    for folder in (images, maps, fixations):
-        if folder and not os.path.exists(folder):
-            raise CouldNotStart(f'{folder}: there is no such file or folder')
-    problems = []
-    fixation_files, annotated = {}, {}
-    json_files = _json_files(fixations)
-    mat_files = {} if os.path.isfile(fixations) else _walk(fixations, {'.mat'}, problems)
-    if json_files and not mat_files:
-        layout = JSON
-        annotated, fixation_files = _annotated(json_files, problems)
     else:
-        layout, fixation_files = _layout(fixations, mat_files, problems)
+        layout, fixation_files = _layout(fixations, problems)
     fixation_filter = _check_choices(layout, fixations, fixation_type, fixation_filter)
     image_files = _walk(images, IMAGES, problems) if images else {}
     map_files = _walk(maps, IMAGES | {'.mat'}, problems) if maps else {}
@@ -226,7 +232,7 @@ def _first(folder, names):
 
 
 def _json_files(path):
-    if os.path.isfile(path):
+    if not os.path.isdir(path):
         return [path] if path.lower().endswith('.json') else []
     names = sorted(n for n in os.listdir(path) if n.startswith('fixations') and n.lower().endswith('.json'))
     return [os.path.join(path, name) for name in names]
@@ -236,7 +242,8 @@ def _walk(folder, extensions, problems):
     """Relative path without extension -> path, of the files in `folder` with one of these extensions."""
     if not os.path.isdir(folder):
         raise CouldNotStart(f'{folder}: not a folder')
-    found, visited = {}, set()
+    found: dict = {}
+    visited = set()
     for parent, folders, names in os.walk(folder, followlinks=True, onerror=_refuse):
         real = os.path.realpath(parent)
         if real in visited:  # a link to one of its own parents
@@ -245,6 +252,7 @@ def _walk(folder, extensions, problems):
         visited.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith('.'))
         for name in sorted(names):
+            # note: deviation 7: the original cuts names at the first dot.
             stem, extension = os.path.splitext(name)
             if name.startswith('.') or extension.lower() not in extensions:
                 continue
@@ -261,7 +269,8 @@ def _refuse(error):
 
 def _annotated(json_files, problems):
     """stem -> (Annotations, image id), and stem -> path, of every image that the JSON files list."""
-    annotated, files = {}, {}
+    annotated: dict = {}
+    files: dict = {}
     for path in json_files:
         try:
             with progress(total=os.path.getsize(path), unit='B', unit_scale=True, leave=False) as bar:
@@ -279,8 +288,9 @@ def _annotated(json_files, problems):
     return annotated, files
 
 
-def _layout(folder, mat_files, problems):
+def _layout(folder, problems):
     """The layout of a folder of fixations, and stem -> path of its files."""
+    mat_files = _walk(folder, {'.mat'}, problems)
     if not mat_files:
         files = _walk(folder, IMAGES, problems)
         if not files:
@@ -323,7 +333,7 @@ def _join(images, maps, fixations):
     A file belongs to the image of the same relative path; where there is none, to the one image of the same
     name: some hand out images in one folder and maps in folders by split.
     """
-    by_name = {}
+    by_name: dict = {}
     for stem in images:
         by_name.setdefault(os.path.basename(stem), []).append(stem)
 
@@ -339,7 +349,10 @@ def _join(images, maps, fixations):
     renamed = join(fixations)
     maps = {new: maps[stem] for stem, new in join(maps).items()}
     fixations = {new: fixations[stem] for stem, new in renamed.items()}
-    stems = sorted(images.keys() | maps.keys() | fixations.keys())
+    # note: deviation 6: the original's order is that in which glob finds the maps, which differs
+    # from one disk to the next.
+    every = images.keys() | maps.keys() | fixations.keys()
+    stems = sorted(every, key=lambda stem: (os.path.basename(stem), stem))
     return [
         Record(stem, _splits(stem), images.get(stem), maps.get(stem), fixations.get(stem)) for stem in stems
     ], renamed
@@ -361,45 +374,44 @@ def _is_mat(path):
 
 
 def _read_fixation_map(path):
-    return _read_matrix(path, 'I') if _is_mat(path) else read_grey(path)
+    return _matrix(path, matlab.read(path)) if _is_mat(path) else read_grey(path)
 
 
 def _read_gaze(path, fixation_type):
     """All observers' points of a gaze .mat, (row, column), 1-based; the size; how many of either type."""
-    gaze, resolution = _variables(path, 'gaze', 'resolution')
+    wanted, other = ('location', 'fixations') if fixation_type == 'mouse' else ('fixations', 'location')
+    variables = matlab.read(path, [wanted])
+    gaze, resolution = _variable(path, variables, 'gaze'), _variable(path, variables, 'resolution')
     try:
-        rows, columns = (int(side) for side in np.ravel(resolution))
-        if min(rows, columns) < 1 or rows * columns > LARGEST:
+        if not isinstance(gaze, dict):
             raise ValueError
-        location, fixations = _pool(gaze['location']), _pool(gaze['fixations'])
+        rows, columns = (int(side) for side in np.ravel(resolution))
+        if min(rows, columns) < 1:
+            raise ValueError
+        # MATLAB may have saved the empty ones in any shape.
+        pooled = [np.empty((0, 2)), *(array for array in gaze[wanted] if array.size)]
+        if any(array.shape[1] != 2 for array in pooled):
+            raise ValueError
+        points = np.concatenate(pooled)
+        counts = {wanted: len(points), other: sum(shape[0] for shape in gaze[other] if shape[1])}
     except (ValueError, TypeError, KeyError, OverflowError, AttributeError):
         raise Unreadable(
             f'{path}: its variables gaze and resolution are not what SALICON hands out, a struct array with '
             'fields location and fixations (N x 2), and (rows, columns)'
         ) from None
-    points = location if fixation_type == 'mouse' else fixations
-    return points[:, ::-1], (rows, columns), len(fixations), len(location)
+    return points[:, ::-1], (rows, columns), counts['fixations'], counts['location']
 
 
-def _pool(arrays):
-    """One N x 2 array of several; MATLAB may have saved the empty ones in any shape."""
-    arrays = [np.empty((0, 2)), *(array for array in arrays if array.size)]
-    if any(array.shape[1:] != (2,) for array in arrays):
-        raise ValueError
-    return np.concatenate(arrays)
-
-
-def _read_matrix(path, name):
-    (matrix,) = _variables(path, name)
-    if matrix is None or isinstance(matrix, dict) or matrix.ndim != 2 or not 0 < matrix.size <= LARGEST:
-        raise Unreadable(f'{path}: its variable {name} is not a matrix of numbers')
+def _matrix(path, variables):
+    """The matrix `I` among the variables of a .mat."""
+    matrix = _variable(path, variables, 'I')
+    if not isinstance(matrix, np.ndarray) or not 0 < matrix.size <= LARGEST:
+        raise Unreadable(f'{path}: its variable I is not a matrix of numbers')
     return matrix
 
 
-def _variables(path, *names):
-    variables = matlab.read(path, fields=('location', 'fixations'))
-    for name in names:
-        if name not in variables:
-            held = ', '.join(sorted(variables)) or 'nothing'
-            raise Unreadable(f'{path}: no variable {name} in it (it holds {held})')
-    return [variables[name] for name in names]
+def _variable(path, variables, name):
+    if name not in variables:
+        held = ', '.join(sorted(variables)) or 'nothing'
+        raise Unreadable(f'{path}: no variable {name} in it (it holds {held})')
+    return variables[name]

@@ -6,6 +6,7 @@ import numpy as np
 from utils.images import shrink
 
 HEAT_SHARE = 0.6  # of the heat map in an overlay where it is highest; none where it is lowest
+OVERLAY_BAND = 2**20  # pixels of an overlay made at a time
 SHEET_PIXELS = 2**25  # a contact sheet's size at most, whatever the number of images
 SHEET_CELL = (320, 240)  # width and height of an image on it, where that leaves room
 
@@ -30,7 +31,7 @@ def finish(saliency_map, rows, columns):
         Truncated to 8 bits, resized by INTER_CUBIC, blurred by a 5 x 5 Gaussian (sigma 1.1, which OpenCV
         makes of 0).
     """
-    # note: OpenCV 4.10 and newer round this resize differently: 1 off on 3 to 5 % of the pixels
+    # note: deviation 5: OpenCV 4.10 and newer round this resize differently: 1 off on 3 to 5 % of the pixels
     resized = cv2.resize(to_uint8(saliency_map), (columns, rows), interpolation=cv2.INTER_CUBIC)
     return np.clip(cv2.GaussianBlur(resized, (5, 5), 0), 0, 255)
 
@@ -46,18 +47,25 @@ def overlay(image, finished_map):
 
     Parameters
     ----------
-    image : uint8 array, shape (rows, columns, 3), RGB
+    image : uint8 array, shape (any, any, 3), RGB
+        Resized to the map's size if it has another, as a sample's has.
     finished_map : uint8 array, shape (rows, columns)
 
     Returns
     -------
     uint8 array, shape (rows, columns, 3), RGB
     """
-    stretched = finished_map - finished_map.min()
-    stretched = np.rint(stretched * (255 / max(1, stretched.max()))).astype(np.uint8)
-    heat = cv2.cvtColor(cv2.applyColorMap(stretched, cv2.COLORMAP_JET), cv2.COLOR_BGR2RGB)
-    share = (stretched * np.float32(HEAT_SHARE / 255))[..., None]
-    return np.rint(image * (1 - share) + heat * share).astype(np.uint8)
+    rows, columns = finished_map.shape
+    image = shrink(image, columns, rows)
+    stretched = cv2.normalize(finished_map, np.empty_like(finished_map), 0, 255, cv2.NORM_MINMAX)
+    shown = np.empty((rows, columns, 3), np.uint8)
+    band = max(1, OVERLAY_BAND // columns)  # the floats of a whole photograph would take a gigabyte
+    for top in range(0, rows, band):
+        part = stretched[top : top + band]
+        heat = cv2.cvtColor(cv2.applyColorMap(part, cv2.COLORMAP_JET), cv2.COLOR_BGR2RGB)
+        share = (part * np.float32(HEAT_SHARE / 255))[..., None]
+        shown[top : top + band] = np.rint(image[top : top + band] * (1 - share) + heat * share)
+    return shown
 
 
 def sheet_cell(images):

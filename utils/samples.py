@@ -21,6 +21,8 @@ from utils.command_line import say
 from utils.files import Unreadable, atomic_write
 
 ASSUMED_SIZE = (480, 640)  # SALICON's; the original's pickles hold none
+MOST_PIXELS = 2**28  # of an image, see utils/images.py
+# note: deviation 12: the original's are of protocol 0 and name its own classes.
 _PROTOCOL = 3  # the first that stores bytes as they are; the later ones cannot be written piece by piece
 
 
@@ -73,6 +75,7 @@ class Target:
         Of the original image.
     """
 
+    # note: deviation 13: the original's samples have no size.
     def __init__(self, image, saliency=None, fixation=None, size=ASSUMED_SIZE):
         self.image, self.saliency, self.fixation, self.size = image, saliency, fixation, size
 
@@ -184,9 +187,9 @@ class Stream:
             self._file.seek(index)
             self._starts = safe_pickle.load(self._file, {}, path)
             begun = self._starts[0] == len(_header(0, 0)) and self._starts[-1] == index
-            if len(self._starts) != count + 1 or not begun or np.any(np.diff(self._starts) <= 0):
+            if self._starts.shape != (count + 1,) or not begun or np.any(np.diff(self._starts) <= 0):
                 raise ValueError
-        except (KeyError, TypeError, ValueError, IndexError, OverflowError):
+        except (AttributeError, KeyError, TypeError, ValueError, IndexError, OverflowError):
             raise Unreadable(f'{path}: the stream of samples is broken; run 01 again') from None
 
     def __len__(self):
@@ -205,30 +208,44 @@ class Stream:
 
 
 def _check(sample, name):
-    """Raises Unreadable if this is no sample; returns whether its size had to be assumed."""
+    """Raises Unreadable if this is no whole sample; returns whether its size had to be assumed."""
     if not isinstance(sample, Target):
         raise Unreadable(f'{name} is a {type(sample).__name__}, not a sample')
-    assumed = 'size' not in vars(sample)
-    for part, default in (('image', None), ('saliency', None), ('fixation', None), ('size', ASSUMED_SIZE)):
-        vars(sample).setdefault(part, default)
-    for container in (sample.image, sample.saliency, sample.fixation):
+    held = vars(sample)
+    assumed = 'size' not in held
+    held.update({'saliency': None, 'fixation': None, 'size': ASSUMED_SIZE, **held})
+    for part, is_right in (('image', _is_image), ('saliency', _is_map), ('fixation', _are_fixations)):
+        container = held.get(part)
+        if container is None and part != 'image':
+            continue
+        if not isinstance(container, ImageContainer) or not is_right(vars(container).get('data')):
+            raise Unreadable(f'{name}: its {part} is missing, or not of the shape and type that it should be')
         for attribute, kind in (('state', LoadState), ('imageType', InputType)):
-            number = vars(container).get(attribute) if isinstance(container, ImageContainer) else None
+            number = vars(container).get(attribute)
             if isinstance(number, int) and number in list(kind):
-                setattr(container, attribute, kind(number))  # with the `enum` package they are plain numbers
-    image, saliency, fixation = (
-        getattr(part, 'data', None) for part in (sample.image, sample.saliency, sample.fixation)
-    )
-    whole = _is_uint8(image, 3) and image.shape[2] == 3
-    whole = whole and (saliency is None or _is_uint8(saliency, 2))
-    whole = whole and (fixation is None or _are_fixations(fixation)) and _is_size(sample.size)
-    if not whole:
-        raise Unreadable(f'{name} lacks a part, or one has another shape or type than it should')
+                setattr(container, attribute, kind(number))  # with the package `enum` they are plain numbers
+    if not isinstance(vars(sample.image).get('filePath'), str):
+        raise Unreadable(f'{name}: its image does not say which file it came from')
+    if not _is_size(sample.size):
+        raise Unreadable(f'{name}: its size is not (rows, columns)')
     return assumed
 
 
+def _is_image(array):
+    return _is_uint8(array, 3) and array.shape[2] == 3
+
+
+def _is_map(array):
+    return _is_uint8(array, 2)
+
+
 def _is_uint8(array, dimensions):
-    return isinstance(array, np.ndarray) and array.dtype == np.uint8 and array.ndim == dimensions
+    return (
+        isinstance(array, np.ndarray)
+        and array.dtype == np.uint8
+        and array.ndim == dimensions
+        and array.size > 0
+    )
 
 
 def _are_fixations(pair):
@@ -241,4 +258,6 @@ def _are_fixations(pair):
 
 
 def _is_size(size):
-    return isinstance(size, tuple) and len(size) == 2 and all(isinstance(n, int) and n > 0 for n in size)
+    if not (isinstance(size, tuple) and len(size) == 2 and all(isinstance(n, int) and n > 0 for n in size)):
+        return False
+    return size[0] * size[1] <= MOST_PIXELS

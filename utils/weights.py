@@ -368,6 +368,7 @@ def _values(path, archive, info, name, shape, fortran_order, dtype, start):
     if fortran_order:
         array = np.ascontiguousarray(array.T)
     array = array.astype(np.float32, copy=False)
+    # note: deviation 9: the original takes what the file holds
     bad = array.size - np.count_nonzero(np.isfinite(array))
     if bad:
         nans = np.count_nonzero(np.isnan(array))

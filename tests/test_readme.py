@@ -1,0 +1,41 @@
+"""What the README says of the code."""
+
+import re
+
+from tests.conftest import ROOT
+
+README = (ROOT / 'README.md').read_text()
+CODE = [
+    *ROOT.glob('0*.py'),
+    *(p for f in ('backend', 'models', 'utils', 'weights') for p in (ROOT / f).glob('*.py')),
+]
+
+
+def test_every_note_in_the_code_names_a_deviation_of_the_list():
+    section = README.split('## Deviations')[1].split('\n## ')[0]
+    listed = [int(number) for number in re.findall(r'^(\d+)\. ', section, re.MULTILINE)]
+    assert listed == list(range(1, len(listed) + 1))
+    notes = [note for path in CODE for note in re.findall(r'# note:.*', path.read_text())]
+    assert len(notes) > 10
+    for note in notes:
+        number = re.match(r'# note: deviation (\d+): ', note)
+        assert number and int(number[1]) in listed, note
+
+
+def test_links_lead_somewhere():
+    links = re.findall(r'\]\((?!http)([^)#]+)\)', README)
+    assert links
+    for link in links:
+        assert (ROOT / link).exists(), link
+
+
+def test_commands_name_scripts_and_options_that_exist():
+    blocks = '\n'.join(re.findall(r'```\n(.*?)```', README, re.DOTALL))
+    commands = re.findall(
+        r'^(?:\S+=\S+ )*(?:\.venv/bin/)?python ((?:\w+/)?[\w-]+\.py)(.*)$', blocks, re.MULTILINE
+    )
+    assert len(commands) > 5
+    for name, arguments in commands:
+        code = (ROOT / name).read_text()
+        for option in re.findall(r'(?<= )--[\w-]+', arguments):
+            assert f"'{option}'" in code, f'{name} has no {option}'
