@@ -166,7 +166,7 @@ def main():
         )
 
     # - hold it all against what the run was made with, and keep that
-    data = {'train': fingerprint, 'validation': fingerprint_of_validation}
+    data = {'training data': fingerprint, 'validation data': fingerprint_of_validation}
     for each, where in ((options, found), (bootstrap, found_bootstrap)):
         if each and run_record.keep(each, versions(), data) and where:
             where[0]['batches'] = 0  # something is different: the epoch that was under way begins anew

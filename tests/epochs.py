@@ -1,7 +1,7 @@
 """Runs 02's loop on a record of the original's: python tests/epochs.py RECORD.json FOLDER
 
-In a process of its own, so that THEANO_FLAGS=floatX=float64 can give float64 networks. Snapshots go to FOLDER,
-and beside them calls.json: the function, the samples and the costs of every call, and the rows of the history.
+In a process of its own, so that THEANO_FLAGS=floatX=float64 can give float64 networks. Snapshots go to
+FOLDER, and calls.json: function, samples and costs of every call, and the rows of the history.
 """
 
 import json
@@ -9,6 +9,7 @@ import sys
 import threading
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / 'tests' / 'golden')]
@@ -26,7 +27,7 @@ from utils.weights import set_values  # noqa: E402
 
 def run(record, folder):
     mode, width, height, size = (record[key] for key in ('mode', 'width', 'height', 'batch_size'))
-    model = (ModelBCE if mode == 'bce' else ModelSALGAN)(width, height, size)
+    model: Any = (ModelBCE if mode == 'bce' else ModelSALGAN)(width, height, size)
     set_values(model.net['output'], inputs.generator_arrays(record['generator_seed'], record['gain']))
     if mode == 'salgan':
         discriminator = inputs.discriminator_arrays(record['discriminator_seed'], width, height)
@@ -56,9 +57,12 @@ def recorded(model, mode, samples):
     maps = np.round(255 * maps) / maps.dtype.type(255)
     calls = []
     for name in ('G_trainFunction', 'D_trainFunction')[: 2 if mode == 'salgan' else 1]:
+        train = getattr(model, name)
 
-        def call(fed_images, fed_maps, name=name, train=getattr(model, name)):
-            found = [i for image in fed_images for i in range(len(images)) if np.array_equal(image, images[i])]
+        def call(fed_images, fed_maps, name=name, train=train):
+            found = [
+                i for image in fed_images for i in range(len(images)) if np.array_equal(image, images[i])
+            ]
             np.testing.assert_array_equal(fed_maps, maps[found])
             costs = train(fed_images, fed_maps)
             calls.append({'function': name, 'samples': found, 'costs': np.atleast_1d(costs).tolist()})

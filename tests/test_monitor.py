@@ -65,7 +65,9 @@ def test_the_watched_sample_and_its_map_are_written_as_the_original_names_them(t
     truth = read('validationRandomSaliencyGT.png', cv2.IMREAD_GRAYSCALE)
     np.testing.assert_array_equal(truth, watched.saliency.data)
     expected = cv2.GaussianBlur((prediction[0, 0] * 255).astype('uint8'), (5, 5), 0)
-    np.testing.assert_array_equal(read('validationRandomSaliencyPred_0003.png', cv2.IMREAD_GRAYSCALE), expected)
+    np.testing.assert_array_equal(
+        read('validationRandomSaliencyPred_0003.png', cv2.IMREAD_GRAYSCALE), expected
+    )
     np.testing.assert_array_equal(written, expected)
 
 
@@ -90,7 +92,9 @@ def test_the_curves_are_drawn(tmp_path):
     assert cv2.imread(history.plot(tmp_path)).size
 
 
-@pytest.mark.parametrize('content', [None, b'', b'epoch,loss\n', b'a,b\n1,x\n', b'epoch\n\xff\n', b'loss\n1\n'])
+@pytest.mark.parametrize(
+    'content', [None, b'', b'epoch,loss\n', b'a,b\n1,x\n', b'epoch\n\xff\n', b'loss\n1\n']
+)
 def test_what_is_no_history_is_refused_by_name(tmp_path, content):
     if content is not None:
         (tmp_path / 'history.csv').write_bytes(content)

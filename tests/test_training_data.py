@@ -38,10 +38,14 @@ def test_the_fingerprint_is_of_the_data_and_not_of_the_file(tmp_path):
 
 def test_samples_of_another_size_are_refused_by_name(tmp_path):
     of = seeded_samples(1, 2, 32, 16)
-    of += [sample(np.zeros((16, 16, 3), 'uint8'), np.zeros((16, 16), 'uint8'), f'odd{i}.png') for i in range(12)]
+    of += [
+        sample(np.zeros((16, 16, 3), 'uint8'), np.zeros((16, 16), 'uint8'), f'odd{i}.png') for i in range(12)
+    ]
     of += [sample(np.zeros((16, 32, 3), 'uint8'), np.zeros((16, 30), 'uint8'), 'map.png')]
     path = write_pickle(tmp_path / 'a.pickle', of)
-    with pytest.raises(CouldNotStart, match=r'13 of 15 samples .* --size 32x16: odd0.png \(16x16\), .* 3 more'):
+    with pytest.raises(
+        CouldNotStart, match=r'13 of 15 samples .* --size 32x16: odd0.png \(16x16\), .* 3 more'
+    ):
         training_data.read([path], 32, 16)
 
 

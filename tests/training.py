@@ -1,9 +1,10 @@
 """What the tests of training share: 02 as a module, seeded samples, small runs."""
 
-import importlib.util
 import os
+import runpy
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -12,11 +13,8 @@ from utils import samples
 
 
 def load_02():
-    """02-train.py as a module: its name is no identifier."""
-    spec = importlib.util.spec_from_file_location('train_02', ROOT / '02-train.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """What 02-train.py defines: its name is no identifier, so that it cannot be imported."""
+    return SimpleNamespace(**runpy.run_path(str(ROOT / '02-train.py'), run_name='train_02'))
 
 
 def sample(image, saliency, name='a.png', fixations=((3, 5), (8, 2))):

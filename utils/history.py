@@ -44,13 +44,13 @@ def read(folder):
 
 def plot(folder):
     """Draws the columns of `folder`'s history over the epochs into `curves.png` there; returns its path."""
+    columns = read(folder)
     import matplotlib
 
     matplotlib.use('Agg')
     from matplotlib import pyplot
     from matplotlib.ticker import MaxNLocator
 
-    columns = read(folder)
     epochs = columns.pop('epoch')
     shown = {
         name: values

@@ -54,8 +54,7 @@ def read(paths, width, height):
             if problem:
                 refused.append(f'{name(joined, i)} ({problem})')
             else:
-                digest.update(np.ascontiguousarray(sample.image.data))
-                digest.update(np.ascontiguousarray(sample.saliency.data))
+                digest.update(sample.image.data.tobytes() + sample.saliency.data.tobytes())
     except Unreadable as error:
         raise CouldNotStart(f'{error}; 01-data-preprocessing.py makes such files') from None
     where = ', '.join(map(str, paths))

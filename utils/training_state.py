@@ -45,8 +45,9 @@ class State:
 
     def to_json(self):
         """As what JSON can hold."""
-        name, keys, *rest = self.random.get_state()
-        return {**vars(self), 'random': [name, keys.tolist(), *rest], 'order': [int(i) for i in self.order]}
+        name, *rest = self.random.get_state()
+        rest[0] = np.asarray(rest[0]).tolist()
+        return {**vars(self), 'random': [name, *rest], 'order': [int(i) for i in self.order]}
 
     @classmethod
     def from_json(cls, state):

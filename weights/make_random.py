@@ -1,10 +1,11 @@
 """Writes random weights that the whole generator can be trained from without VGG-16's.
 
-The original's own start, GlorotUniform with gain 1, shrinks what passes through a ReLU layer to about 0.7; it
-serves a decoder behind VGG-16's encoder. Through all 27 layers nothing is left. Here every layer is a linear
-map with its mirror image: of a signal s the channels hold ReLU(s) and ReLU(-s), and the next layer takes their
-difference. With orthogonal maps, in the middle of the 3 x 3 filters only, the network begins as a linear one
-that neither shrinks nor smooths anything but where it pools, and gradients of all layers have about one size.
+The original's own start, GlorotUniform with gain 1, shrinks what passes through a ReLU layer to about 0.7 of
+it; it serves a decoder behind VGG-16's encoder, but through all 27 layers nothing is left. Here every layer
+is a linear map with its mirror image: of a signal s the channels hold ReLU(s) and ReLU(-s), and the next
+layer takes their difference. With orthogonal maps, in the middle of the 3 x 3 filters only, the network begins
+as a linear one that shrinks and smooths nothing but where it pools, and the gradients of all layers have about
+one size.
 
 References
 ----------
@@ -42,7 +43,9 @@ def arrays(seed):
             more, fewer = max(filters, channels), min(filters, channels)
             half = np.linalg.qr(random.randn(more // 2, fewer // 2))[0]  # orthonormal columns
             if filters < channels:
-                half = half.T * np.sqrt(channels / filters)  # what is left keeps the mean square of the signal
+                half = half.T * np.sqrt(
+                    channels / filters
+                )  # what is left keeps the mean square of the signal
             W[:, :, 1, 1] = np.block([[half, -half], [-half, half]])
         values += [W.astype('float32'), b.astype('float32')]
     return values
