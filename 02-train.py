@@ -156,7 +156,7 @@ def main():
     found_bootstrap = run_record.open_run(bootstrap) if bootstrap else None
 
     # - what the networks start from, and the samples
-    start = starting_weights(options, with_generator=not (found or found_bootstrap))
+    start = {} if found else starting_weights(options, with_generator=not found_bootstrap)
     samples, fingerprint = training_data.read(options.train, *options.size)
     validation, fingerprint_of_validation = training_data.read([options.validation], *options.size)
     if len(samples) < options.batch_size:
@@ -177,7 +177,7 @@ def main():
         if status != DONE:
             return status
         _, arrays = checkpoint.newest(bootstrap.output)
-        start['generator'] = [arrays[f'generator_{i:02d}'] for i in range(54)]
+        start = {**start, 'generator': [arrays[f'generator_{i:02d}'] for i in range(54)], 'encoder': None}
     return train_run(options, found, start, samples, validation)
 
 
@@ -299,19 +299,21 @@ def build(options, start, initial, found):
     if options.mode == 'bce':
         model = ModelBCE(*options.size, options.batch_size, rate, **keywords)
     else:
-        # the released discriminator has 60 units where the code and the paper have 100
-        discriminator = (
-            found[1].get('discriminator_14') if found else start.get('discriminator', [None] * 15)[14]
-        )
-        if discriminator is not None:
-            keywords['fc4_units'] = discriminator.shape[1]
+        keywords['fc4_units'] = fc4_units(start, found)
         model = ModelSALGAN(*options.size, options.batch_size, rate, rate, options.alpha, **keywords)
     for name, layer in (('generator', 'output'), ('encoder', 'conv5_3')):
-        if name in start:
+        if start.get(name):
             set_values(model.net[layer], start[name])
-    if options.mode == 'salgan' and 'discriminator' in start:
+    if options.mode == 'salgan' and start.get('discriminator'):
         set_values(model.discriminator['prob'], start['discriminator'])
     return model
+
+
+def fc4_units(start, found):
+    """Units of the discriminator's fc4: 60 in the released weights, 100 in the paper and the code."""
+    if found and 'discriminator_14' in found[1]:
+        return found[1]['discriminator_14'].shape[1]
+    return start['discriminator'][14].shape[1] if start.get('discriminator') else 100
 
 
 def train(options, model, state, samples, orders, measured, watched, interrupted):

@@ -1,6 +1,7 @@
 """What one watches: measures on validation samples, the maps of one of them, the history."""
 
 import csv
+import shutil
 
 import cv2
 import numpy as np
@@ -108,3 +109,10 @@ def test_the_board_takes_rows_and_images(tmp_path):
         board.add(ROWS[0], images)
         board.add(ROWS[1], {})
     assert sum(path.stat().st_size for path in (tmp_path / 'tensorboard').iterdir()) > 100
+
+
+def test_a_full_disk_is_an_error_of_the_board_and_no_endless_wait(small_disk):
+    with pytest.raises(OSError, match='No space left'), history.Board(small_disk, 0) as board:
+        (small_disk / 'filler').write_bytes(bytes(shutil.disk_usage(small_disk).free))
+        for row in ROWS * 100:
+            board.add(row, {'image': np.zeros((16, 32, 3), 'uint8')})

@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import threading
+import time
 from argparse import Namespace
 from types import SimpleNamespace
 
@@ -84,6 +85,19 @@ def test_a_folder_that_holds_a_run_or_snapshots_is_left_alone(data, tmp_path, na
     assert '--resume' in done.stderr
     assert (tmp_path / name).read_bytes() == b'mine'
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_two_runs_do_not_share_a_folder(data, tmp_path):
+    process = start_02(*SMALL, '--output', tmp_path / 'run', cwd=data)
+    while not (tmp_path / 'run').exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    time.sleep(0.1)
+    done = train(data, *SMALL, '--output', tmp_path / 'run', '--resume')
+    process.kill()
+    process.communicate()
+    assert done.returncode == 2
+    assert 'under way' in done.stderr
 
 
 def test_plot_draws_the_curves(tmp_path):
@@ -286,6 +300,18 @@ def test_a_run_that_ends_between_snapshots_has_a_checkpoint_of_its_end(tmp_path)
     ]
     run_loop(tmp_path, toy_model([1] * 2), numbered_samples(2), [[0, 1]] * 2, epochs=2, snapshot_every=3)
     assert (tmp_path / 'checkpoint00000002.npz').exists()
+
+
+def test_a_full_disk_stops_the_run_and_leaves_what_was_there(small_disk):
+    run_loop(small_disk, toy_model([1]), numbered_samples(2), [[0, 1]], epochs=1, snapshot_every=1)
+    before = {path: path.read_bytes() for path in small_disk.iterdir()}
+    free = shutil.disk_usage(small_disk).free
+    (small_disk / 'filler').write_bytes(bytes(free))
+    state = State(np.random.RandomState(0), epoch=1, updates=1)
+    with pytest.raises(OSError, match='No space left'):
+        run_loop(small_disk, toy_model([1]), numbered_samples(2), [[0, 1]], state, snapshot_every=1)
+    (small_disk / 'filler').unlink()
+    assert before == {path: path.read_bytes() for path in small_disk.iterdir()}
 
 
 def test_ctrl_c_ends_after_the_current_update_and_the_epoch_goes_on_from_there(tmp_path):

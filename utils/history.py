@@ -3,9 +3,10 @@
 import csv
 import math
 import os
+import time
 
 from utils.command_line import CouldNotStart
-from utils.files import atomic_write
+from utils.files import atomic_write, make_folder
 
 NAME = 'history.csv'
 CURVES = 'curves.png'
@@ -81,13 +82,21 @@ def plot(folder):
 
 
 class Board:
-    """The same rows, and the maps of the sample that is watched, for TensorBoard."""
+    """The same rows, and the maps of the sample that is watched, for TensorBoard.
+
+    Written at once, in the calling thread: tensorboardX's own SummaryWriter has another one, which dies on a
+    full disk and leaves the run waiting for it.
+    """
 
     def __init__(self, folder, epoch):
-        from tensorboardX import SummaryWriter
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import SessionLog
 
-        # rows of a run that was killed after them are written again
-        self._writer = SummaryWriter(os.path.join(folder, 'tensorboard'), purge_step=epoch or None)
+        folder = os.path.join(folder, 'tensorboard')
+        make_folder(folder)
+        self._writer = EventsWriter(os.path.join(folder, 'events'), f'.{os.getpid()}')
+        # what a killed run wrote from this epoch on is to be forgotten
+        self._write(epoch, session_log=SessionLog(status=SessionLog.START))
 
     def __enter__(self):
         return self
@@ -97,9 +106,17 @@ class Board:
 
     def add(self, row, images):
         """Adds a row of the history, and images by name: uint8, (rows, columns) or (rows, columns, 3)."""
+        from tensorboardX import summary
+
         for name, value in row.items():
             if name not in ('epoch', 'updates'):
-                self._writer.add_scalar(name, value, row['epoch'])
+                self._write(row['epoch'], summary=summary.scalar(name, value))
         for name, image in images.items():
-            self._writer.add_image(name, image, row['epoch'], dataformats='HWC'[: image.ndim])
+            shown = summary.image(name, image, dataformats='HWC'[: image.ndim])
+            self._write(row['epoch'], summary=shown)
         self._writer.flush()
+
+    def _write(self, epoch, **content):
+        from tensorboardX.proto.event_pb2 import Event
+
+        self._writer.write_event(Event(wall_time=time.time(), step=epoch, **content))

@@ -3,8 +3,8 @@
 The original's own start, GlorotUniform with gain 1, shrinks what passes through a ReLU layer to about 0.7 of
 it; it serves a decoder behind VGG-16's encoder, but through all 27 layers nothing is left. Here every layer
 is a linear map with its mirror image: of a signal s the channels hold ReLU(s) and ReLU(-s), and the next
-layer takes their difference. With orthogonal maps, in the middle of the 3 x 3 filters only, the network begins
-as a linear one that shrinks and smooths nothing but where it pools, and the gradients of all layers have about
+layer takes their difference. With orthogonal maps, in the middle of the filters only, the network begins
+as a linear one that shrinks and smooths nothing but where it pools, and all gradients have about
 one size.
 
 References
