@@ -2,9 +2,9 @@
 
     python benchmarks/training.py [--size 256x192] [--batch-size 32] [--updates N]
 
-Each mode is a process of its own, with the threads that OMP_NUM_THREADS gives it; the first call of each
-function is not counted. The ratio is to the prediction in the same process; CPU seconds over seconds tell how
-many cores the process got.
+Each mode is a process of its own, with the threads that OMP_NUM_THREADS gives it; a first call of each
+function, on one image, is not counted. The ratio is to the prediction in the same process; CPU seconds
+over seconds tell how many cores the process got.
 """
 
 import argparse
@@ -53,16 +53,16 @@ def measure(options):
     model: Any = (ModelBCE if options.measure == 'bce' else ModelSALGAN)(width, height, options.batch_size)
     set_values(model.net['output'], inputs.generator_arrays(1))
     images, maps = inputs.batch(1, options.batch_size, width, height)
-    calls = {'prediction': (lambda: model.predictFunction(images))}
+    calls = {'prediction': (model.predictFunction, images)}
     if options.measure == 'salgan':
-        calls['update of D'] = lambda: model.D_trainFunction(images, maps)
-    calls['update of G'] = lambda: model.G_trainFunction(images, maps)
+        calls['update of D'] = (model.D_trainFunction, images, maps)
+    calls['update of G'] = (model.G_trainFunction, images, maps)
     measured = {}
-    for name, call in calls.items():
-        call()
+    for name, (function, *fed) in calls.items():
+        function(*(array[:1] for array in fed))
         seconds, cpu_seconds = time.perf_counter(), sum(os.times()[:2])
         for _ in range(options.updates):
-            call()
+            function(*fed)
         spent = time.perf_counter() - seconds, sum(os.times()[:2]) - cpu_seconds
         measured[name] = [each / options.updates for each in spent] + [peak_gigabytes()]
     return measured
