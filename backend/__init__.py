@@ -20,4 +20,8 @@ notices.announce_compilation()  # once, and only when there is something to comp
 checks.gpu_in_use()  # device=cuda means the card or nothing
 lasagne = mends.import_lasagne()
 
+from backend import winograd  # noqa: E402  (needs both)
+
+winograd.register()
+
 __all__ = ['lasagne', 'theano']

@@ -25,10 +25,12 @@ def before_theano():
     _numpy_distutils()
     if sys.version_info >= (3, 12):
         _distutils()
+    _scipy_stats()
 
 
 def after_theano():
     """What can only be mended in Theano itself, and what Lasagne 0.1 asks of it."""
+    _scipy_stats_no_more()
     _stable_cache()
     if NUMPY_2:
         _autocast()
@@ -130,6 +132,26 @@ def _distutils():
     # Theano's GPU back end imports a debugging tool that imports imp, gone at the same time
     _module('imp', find_module=importlib.util.find_spec)
     _module('distutils.spawn', find_executable=lambda name, path=None: shutil.which(name, path=path))
+
+
+_put_off = types.ModuleType('scipy.stats')
+
+
+def _scipy_stats():
+    """Half of what Theano takes to import is scipy.stats, which it needs for one function of a chi square.
+
+    SciPy imports its parts when first asked for them; Theano's `import scipy.stats` finds an empty module.
+    It also does without scipy.signal then, which it has only for convolving in Python, without a compiler.
+    """
+    import scipy
+
+    if '__getattr__' in vars(scipy):
+        sys.modules.setdefault('scipy.stats', _put_off)
+
+
+def _scipy_stats_no_more():
+    if sys.modules.get('scipy.stats') is _put_off:
+        del sys.modules['scipy.stats']
 
 
 def _stable_cache():

@@ -5,25 +5,31 @@ import sys
 
 from backend import checks
 
+_said: list = []
+
+
+def compiling():
+    """Says, before the first C++ of this process is compiled, that this is done once."""
+    if not _said:
+        _said.append(True)
+        print(
+            'compiling the networks for this machine: once, about a minute; kept for later runs',
+            file=sys.stderr,
+        )
+
 
 def announce_compilation():
-    """Says, before the first C++ module of this process is compiled, that this is done once.
+    """Makes Theano say so too, and end in a sentence where compilation fails.
 
-    A warm start compiles nothing and says nothing. A compilation that fails ends in a sentence.
+    A warm start compiles nothing and says nothing.
     """
     from theano.gof.cmodule import GCC_compiler
 
     compile_str = GCC_compiler.compile_str
-    said: list = []
 
     @functools.wraps(compile_str)
     def announcing(*arguments, **keywords):
-        if not said:
-            said.append(True)
-            print(
-                'compiling the networks for this machine: once, about a minute; kept for later runs',
-                file=sys.stderr,
-            )
+        compiling()
         try:
             return compile_str(*arguments, **keywords)
         except Exception as error:

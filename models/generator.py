@@ -31,8 +31,7 @@ def build(input_height, input_width, input_var, **initial):
     ----------
     Pan et al. 2017, section 3.1.
     """
-    if input_height % 16 or input_width % 16:
-        raise ValueError(f'both sides must be multiples of 16, not {input_width} x {input_height}')
+    check_size(input_height, input_width)
     net = vgg16.build(input_height, input_width, input_var, **initial)
     layer = net['conv5_3']
     for block in range(len(vgg16.BLOCKS), 0, -1):
@@ -43,3 +42,9 @@ def build(input_height, input_width, input_var, **initial):
             layer = net[f'uconv{block}_{n}'] = Conv2DLayer(layer, filters, **initial)
     net['output'] = Conv2DLayer(layer, 1, filter_size=1, pad=0, nonlinearity=sigmoid, **initial)
     return net
+
+
+def check_size(height, width):
+    """Raises ValueError if a side is no multiple of 16."""
+    if height % 16 or width % 16:
+        raise ValueError(f'both sides must be multiples of 16, not {width} x {height}')

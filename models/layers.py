@@ -8,8 +8,7 @@ from lasagne.layers import Layer
 from lasagne.nonlinearities import rectify
 from theano.tensor.signal.pool import pool_2d
 
-# mean of ImageNet's training images, as VGG-16's authors subtracted it: blue, green, red
-MEAN_BGR = (103.939, 116.779, 123.68)
+from utils.weights import MEAN_BGR
 
 
 class _Widen(theano.scalar.Cast):

@@ -17,6 +17,11 @@ LOSSES = {'bce': binary_crossentropy, 'mse': squared_error}
 class Model:
     """A generator for images of one size.
 
+    Parameters
+    ----------
+    initial : see `models.generator.build`
+    others : see `models.model_bce.ModelBCE`
+
     Attributes
     ----------
     net : dict of Lasagne layers, see `models.generator.build`
@@ -25,11 +30,11 @@ class Model:
         Images (batch, 3, h, w), RGB in 0..255, and saliency maps (batch, 1, h, w) in 0..1.
     """
 
-    def __init__(self, w, h, batch_size, loss='bce', downsample=4, weight_decay=0.0):
+    def __init__(self, w, h, batch_size, loss='bce', downsample=4, weight_decay=0.0, **initial):
         self.inputWidth, self.inputHeight, self.batch_size = w, h, batch_size
         self.loss, self.downsample, self.weight_decay = loss, downsample, weight_decay
         self.input_var, self.output_var = T.tensor4('images'), T.tensor4('maps')
-        self.net = generator.build(h, w, self.input_var)
+        self.net = generator.build(h, w, self.input_var, **initial)
 
     @cached_property
     def predictFunction(self):

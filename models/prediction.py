@@ -1,10 +1,16 @@
 """Saliency maps from images and a generator's weights, as plain arrays."""
 
+from pathlib import Path
+
 import numpy as np
 import theano
+from lasagne.init import Constant
+from lasagne.layers import get_all_params
 
+from backend import kept
+from models import generator
 from models.model import Model
-from utils.weights import set_values
+from utils.weights import generator_layout
 
 
 class Predictor:
@@ -13,16 +19,23 @@ class Predictor:
     Parameters
     ----------
     arrays : list of 54 float32 arrays, see `utils.weights.read_generator`
+        Kept, not copied.
     width, height : int
         Multiples of 16.
     """
 
     def __init__(self, arrays, width=256, height=192):
-        self._model = Model(width, height, batch_size=1)
+        generator.check_size(height, width)
+        here = Path(__file__).parent
+        self._function, self._parameters = kept.function('prediction', _compile, *here.glob('*.py'))
         self.set_weights(arrays)
 
     def set_weights(self, arrays):
-        set_values(self._model.net['output'], arrays)
+        expected = [shape for _, _, shape in generator_layout()]
+        if [np.shape(array) for array in arrays] != expected:
+            raise ValueError('these are not the 54 arrays of a generator')
+        for parameter, array in zip(self._parameters, arrays):
+            parameter.set_value(np.asarray(array, parameter.dtype), borrow=True)
 
     def __call__(self, images):
         """Predicts.
@@ -42,8 +55,18 @@ class Predictor:
         """
         batch = np.ascontiguousarray(np.asarray(images, theano.config.floatX).transpose(0, 3, 1, 2))
         try:
-            return np.asarray(self._model.predictFunction(batch)[:, 0], np.float32)
+            return np.asarray(self._function(batch)[:, 0], np.float32)
         except RuntimeError as error:
             if 'allocate' in str(error):  # Theano's convolutions know no better name for it
                 raise MemoryError from None
             raise
+
+
+def _compile():
+    """The function for images of any size, and its parameters, which hold nothing yet."""
+    model = Model(16, 16, batch_size=1, W=Constant(0))
+    parameters = get_all_params(model.net['output'])
+    predict = model.predictFunction
+    for parameter in parameters:
+        parameter.set_value(np.zeros((1,) * parameter.ndim, parameter.dtype))
+    return predict, parameters

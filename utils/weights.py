@@ -31,6 +31,9 @@ DECODER = (
     + [('uconv2_2', 128), ('uconv2_1', 128), ('uconv1_2', 64), ('uconv1_1', 64)]
 )
 
+# mean of ImageNet's training images, as VGG-16's authors subtracted it: blue, green, red
+MEAN_BGR = (103.939, 116.779, 123.68)
+
 MOST_UNITS = 4096  # of fc4: a file says how many it has, and must not make us allocate without bound
 LONGEST_HEADER = 1024  # bytes; numpy writes 80 or 128 for an array of these
 LONGEST_READ = 2**20  # bytes; also bounds the archive's directory, of which 54 arrays need 4000
@@ -57,6 +60,35 @@ def generator_layout():
         layout += [(layer, 'W', (filters, channels, 3, 3)), (layer, 'b', (filters,))]
         channels = filters
     return layout + [('output', 'W', (1, channels, 1, 1)), ('output', 'b', (1,))]
+
+
+def generator_steps():
+    """What a generator does, in its order: ('convolution', layer), ('pool', None), ('upscale', None).
+
+    Every convolution but 'output' pads by one pixel and is rectified; pools and upscaling are 2 x 2.
+    """
+    steps: list = []
+    before = None
+    for layer, _ in ENCODER + DECODER:
+        block = layer[:-2]
+        if before and block != before and block != 'uconv5':
+            steps.append(('upscale' if block.startswith('u') else 'pool', None))
+        steps.append(('convolution', layer))
+        before = block
+    return [*steps, ('convolution', 'output')]
+
+
+def flipped(arrays):
+    """A generator's 54 arrays with the decoder's filters turned round, and back again.
+
+    Lasagne convolves where PyTorch, ONNX and Caffe cross-correlate; VGG-16's filters came from Caffe, so that
+    only the decoder's differ.
+    """
+    first = len(encoder_layout())
+    return [
+        array[:, :, ::-1, ::-1].copy() if i >= first and array.ndim == 4 else array
+        for i, array in enumerate(arrays)
+    ]
 
 
 def encoder_layout():

@@ -1,0 +1,133 @@
+"""C++ of the project's own: compiled once for a machine, kept beside Theano's modules, loaded by ctypes."""
+
+import contextlib
+import ctypes
+import hashlib
+import os
+import platform
+import stat
+import subprocess
+import tempfile
+
+from backend import notices
+
+FLAGS = ('-O3', '-std=c++14', '-ffp-contract=fast', '-fopenmp', '-fPIC', '-shared')
+_DIGEST = hashlib.sha256().digest_size
+
+
+def cpu_features():
+    """The names that the kernel has for what this CPU can do; none where it does not tell."""
+    if platform.machine() not in ('x86_64', 'AMD64'):
+        return frozenset()
+    try:
+        with open('/proc/cpuinfo', encoding='ascii', errors='replace') as file:
+            for line in file:
+                if line.startswith('flags'):
+                    return frozenset(line.partition(':')[2].split())
+    except OSError:
+        pass
+    return frozenset()
+
+
+def threads():
+    """OMP_NUM_THREADS, or as many as this process may use cores."""
+    wanted = os.environ.get('OMP_NUM_THREADS', '').partition(',')[0].strip()
+    if wanted.isdecimal() and int(wanted):
+        return min(int(wanted), 1024)
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
+def library(source, *flags):
+    """The shared library of one C++ file, from the user's compile folder or compiled into it.
+
+    Parameters
+    ----------
+    source : path
+    flags : str
+        For the compiler, beside FLAGS.
+
+    Returns
+    -------
+    ctypes.CDLL; its functions run without Python's lock
+
+    Raises
+    ------
+    OSError
+        If it cannot be compiled, kept or loaded.
+    """
+    import theano
+
+    with open(source, 'rb') as file:
+        code = file.read()
+    version = subprocess.run(
+        [theano.config.cxx, '--version'], capture_output=True, stdin=subprocess.DEVNULL, check=False
+    ).stdout
+    key = [code, version, *(flag.encode() for flag in (theano.config.cxx, *FLAGS, *flags))]
+    key.append(' '.join(sorted(cpu_features())).encode())
+    digest = hashlib.sha256(b'\0'.join(hashlib.sha256(part).digest() for part in key)).hexdigest()
+    name = f'{os.path.splitext(os.path.basename(source))[0]}-{digest[:24]}.so'
+    path = os.path.join(folder(), name)
+    if whole(path) is None:  # one cut short would kill the process when loaded
+        _compile(theano.config.cxx, source, flags, path)
+    return ctypes.CDLL(path)
+
+
+def folder():
+    """A folder in Theano's that belongs to this user and that nobody else can write to.
+
+    What is loaded from it is run, so that where there is none, a temporary one must do.
+    """
+    import theano
+
+    path = os.path.join(theano.config.compiledir, 'salgan')
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+    status = os.lstat(path)
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022 or not stat.S_ISDIR(status.st_mode):
+        return tempfile.mkdtemp(prefix='salgan-')
+    return path
+
+
+def whole(path):
+    """The bytes of a file of `keep`'s; None where there is none, or one cut short or changed."""
+    try:
+        with open(path, 'rb') as file:
+            data = file.read()
+    except OSError:
+        return None
+    good = len(data) > _DIGEST and hashlib.sha256(data[:-_DIGEST]).digest() == data[-_DIGEST:]
+    return data[:-_DIGEST] if good else None
+
+
+def keep(path, data):
+    """Writes `data` and their checksum, under a temporary name that is then moved to `path`.
+
+    The loader of libraries looks at nothing behind their end, and neither does that of pickles.
+    """
+    handle, temporary = tempfile.mkstemp(suffix='.part', dir=os.path.dirname(path))
+    try:
+        with open(handle, 'wb') as file:
+            file.write(data + hashlib.sha256(data).digest())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _compile(compiler, source, flags, path):
+    notices.compiling()
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(path)) as scratch:
+        output = os.path.join(scratch, 'library.so')
+        result = subprocess.run(
+            [compiler, *FLAGS, *flags, os.fspath(source), '-o', output],
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            errors='replace',
+            check=False,
+        )
+        if result.returncode:
+            lines = result.stderr.strip().splitlines() or [f'exit status {result.returncode}']
+            raise OSError(f'{compiler}: {next((line for line in lines if "error" in line), lines[0])}')
+        with open(output, 'rb') as file:
+            keep(path, file.read())

@@ -1,0 +1,240 @@
+"""Speed on the CPU beside PyTorch and others: predictions and updates of training, in one table.
+
+Every engine is a process of its own with the same weights, images and threads; they take turns, so that what
+else the machine does falls on all of them. The others are installed, once, into an environment of their own.
+"""
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [ROOT, os.path.join(ROOT, 'tests', 'golden')]
+
+REQUIREMENTS = [
+    'torch==2.13.0',
+    'numpy==1.26.4',
+    'tqdm',
+    'onnx==1.23.2',
+    'onnxruntime==1.32.0',
+    'ncnn==1.0.20261020',
+]
+NAMES = {
+    'theano': 'ours',
+    'corrmm': 'Theano alone (CorrMM)',
+    'channels_last': 'PyTorch channels_last',
+    'torch': 'PyTorch eager',
+    'compiled': 'PyTorch compiled',
+    'onnxruntime': 'onnxruntime',
+    'ncnn': 'ncnn',
+}
+OURS = ('theano', 'corrmm', 'float64')
+PREDICT = ('theano', 'corrmm', 'channels_last', 'torch', 'compiled')
+TRAIN = ('theano', 'corrmm', 'torch', 'channels_last')
+
+
+def main():
+    arguments = options()
+    import numpy as np
+
+    os.environ['OMP_NUM_THREADS'] = str(arguments.threads)
+    python = environment(arguments.environment)
+    width, height = arguments.size
+    print(
+        f'{cpu()}, {arguments.threads} threads, {width} x {height}, medians of {arguments.runs} runs in turn'
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        prepare(folder, python)
+        if arguments.only != 'bce':
+            for batch in arguments.batches:
+                images(folder, batch, width, height)
+                expected = os.path.join(folder, 'expected.npy')
+                Engine('float64', 'predict', folder, python, expected).end()
+                engines = PREDICT + (('onnxruntime', 'ncnn') if batch == 1 else ())
+                rows = measure(engines, 'predict', folder, python, arguments.runs, np.load(expected))
+                table(f'prediction, batch {batch}', rows, 'channels_last')
+        if arguments.only != 'predict':
+            batch = 32 if arguments.long else 8
+            images(folder, batch, width, height)
+            rows = measure(TRAIN, 'bce', folder, python, max(2, arguments.runs // 3))
+            table(f'one bce update, batch {batch}', rows, 'torch')
+
+
+def options():
+    from backend import native
+    from utils.command_line import network_size, positive
+
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument('--runs', type=positive, default=9, help='of each engine')
+    parser.add_argument('--batches', type=positive, nargs='*', default=[1, 8], help='of predictions')
+    parser.add_argument('--size', type=network_size, default='256x192', help='width x height')
+    parser.add_argument('--threads', type=positive, default=native.threads(), help='of every engine')
+    parser.add_argument('--long', action='store_true', help='updates at batch 32, as in the paper, not 8')
+    parser.add_argument('--only', choices=('predict', 'bce'), help='one of the two parts')
+    parser.add_argument(
+        '--environment', default=os.path.join(ROOT, '.venv-benchmark'), help='where the others are installed'
+    )
+    return parser.parse_args()
+
+
+def cpu():
+    try:
+        with open('/proc/cpuinfo', encoding='utf-8') as file:
+            return next(line.partition(':')[2].strip() for line in file if line.startswith('model name'))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def environment(folder):
+    """The Python of the benchmark's environment, made if it is not there."""
+    python = os.path.join(folder, 'bin', 'python')
+    stamp = os.path.join(folder, 'installed')
+    if not os.path.exists(stamp):
+        print(f'installing {", ".join(REQUIREMENTS)} into {folder}', file=sys.stderr)
+        subprocess.run([sys.executable, '-m', 'venv', folder], check=True)
+        subprocess.run([python, '-m', 'pip', 'install', '--quiet', *REQUIREMENTS], check=True)
+        with open(stamp, 'w', encoding='ascii'):
+            pass
+    return python
+
+
+def prepare(folder, python):
+    """Seeded weights, as every engine reads them."""
+    import inputs
+
+    from utils import weights
+
+    arrays = inputs.generator_arrays(1)
+    npz = os.path.join(folder, 'generator.npz')
+    weights.save(npz, arrays)
+    for kind, ending in (('torch', 'pt'), ('onnx', 'onnx')):
+        convert = os.path.join(ROOT, 'weights', 'convert.py')
+        output = os.path.join(folder, f'generator.{ending}')
+        command = [python, convert, npz, '--to', kind, '--output', output]
+        subprocess.run(command, check=True, stderr=subprocess.PIPE)
+    write_ncnn(folder, weights.flipped(arrays))
+
+
+def write_ncnn(folder, arrays):
+    """The generator in ncnn's two files; the mean colour is taken off before."""
+    from utils.weights import generator_steps
+
+    arrays, lines, at = list(arrays), ['Input images 0 1 images'], 'images'
+    with open(os.path.join(folder, 'generator.bin'), 'wb') as file:
+        for n, (step, layer) in enumerate(generator_steps()):
+            if step == 'pool':
+                lines.append(f'Pooling p{n} 1 1 {at} b{n} 0=0 1=2 2=2')
+            elif step == 'upscale':
+                lines.append(f'Interp u{n} 1 1 {at} b{n} 0=1 1=2.0 2=2.0')
+            else:
+                filters, bias = arrays[:2]
+                del arrays[:2]
+                side, activation = filters.shape[2], 4 if layer == 'output' else 1
+                lines.append(
+                    f'Convolution {layer} 1 1 {at} b{n} 0={len(bias)} 1={side} 4={side // 2} 5=1 '
+                    f'6={filters.size} 9={activation}'
+                )
+                file.write(b'\0\0\0\0' + filters.tobytes() + bias.tobytes())
+            at = f'b{n}'
+    lines[-1] = lines[-1].replace(at, 'maps')
+    with open(os.path.join(folder, 'generator.param'), 'w', encoding='ascii') as file:
+        file.write('\n'.join(['7767517', f'{len(lines)} {len(lines)}', *lines, '']))
+
+
+def images(folder, batch, width, height):
+    import inputs
+    import numpy as np
+
+    np.save(os.path.join(folder, 'images.npy'), inputs.batch(5, batch, width, height)[0])
+
+
+class Engine:
+    """A process of benchmarks/cpu_engine.py."""
+
+    def __init__(self, name, task, folder, python, map_file=''):
+        flags = {'float64': {'THEANO_FLAGS': 'floatX=float64'}, 'corrmm': {'SALGAN_CONV': 'corrmm'}}
+        script = os.path.join(ROOT, 'benchmarks', 'cpu_engine.py')
+        start = time.perf_counter()
+        process: subprocess.Popen = subprocess.Popen(
+            [sys.executable if name in OURS else python, script, name, task, folder, map_file],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, **flags.get(name, {})},
+        )
+        assert process.stdin and process.stdout  # they are pipes
+        self.process, self.ask, self.answers = process, process.stdin, process.stdout
+        self.works = self.answers.readline() == 'ready\n'
+        self.start_up = time.perf_counter() - start
+
+    def run(self):
+        """(seconds, CPU seconds, peak in MB)"""
+        self.ask.write('\n')
+        self.ask.flush()
+        return tuple(map(float, self.answers.readline().split()))
+
+    def end(self):
+        self.ask.close()
+        self.process.wait()
+
+
+def measure(names, task, folder, python, runs, expected=None):
+    """One row an engine: (name, median seconds, CPU seconds, peak MB, start-up in seconds, error or None)."""
+    import numpy as np
+
+    engines: dict = {}
+    errors: dict = {}
+    for name in names:
+        map_file = os.path.join(folder, f'{name}.npy') if expected is not None else ''
+        for _ in range(2):  # the first may compile what it then keeps
+            engine = Engine(name, task, folder, python, map_file)
+            if name in engines:
+                engines[name].end()
+            engines[name] = engine
+        if not engine.works:
+            print(f'{NAMES[name]} does not run here', file=sys.stderr)
+            del engines[name]
+        elif map_file:
+            errors[name] = np.abs(np.load(map_file).reshape(expected.shape) - expected).max()
+    results: dict = {name: [] for name in engines}
+    for _ in range(runs):
+        for name, engine in engines.items():
+            results[name].append(engine.run())
+    for engine in engines.values():
+        engine.end()
+    return [
+        (
+            name,
+            *np.median(result, axis=0)[:2],
+            result[-1][2],
+            engines[name].start_up,
+            errors.get(name),
+        )
+        for name, result in results.items()
+    ]
+
+
+def table(title, rows, base):
+    seconds = {row[0]: row[1:3] for row in rows}
+    heads = f'{"seconds":>9}{"ratio":>8}{"CPU s":>8}{"ratio":>8}{"peak MB":>9}{"start-up s":>12}{"error":>10}'
+    print(f'\n{title}\n{"":24}{heads}')
+    for name, wall, cpu_seconds, memory, start_up, error in rows:
+        ratios = [f'{a / b:.2f}' for a, b in zip((wall, cpu_seconds), seconds.get(base, ()))] or ['', '']
+        shown = f'{error:.1e}' if error is not None else ''
+        print(
+            f'{NAMES[name]:24}{wall:9.3f}{ratios[0]:>8}{cpu_seconds:8.3f}{ratios[1]:>8}'
+            f'{memory:9.0f}{start_up:12.1f}{shown:>10}',
+            flush=True,
+        )
+    print(f'ratio: to {NAMES[base]}; start-up: from process start to the first result, compiled before')
+
+
+if __name__ == '__main__':
+    main()

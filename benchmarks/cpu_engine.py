@@ -1,0 +1,156 @@
+"""One engine of benchmarks/cpu.py, in a process of its own: answers each line of stdin with one run.
+
+It says 'ready' after one run that does not count; then an answer is 'SECONDS CPU_SECONDS PEAK_MB'. Theano's
+run in the project's environment, all others in the benchmark's.
+"""
+
+import os
+import re
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[0] = ROOT  # not this folder, which has a weights.py of its own
+
+import numpy as np  # noqa: E402
+
+
+def main():
+    engine, task, folder, map_file = sys.argv[1:]
+    images = np.load(os.path.join(folder, 'images.npy'))
+    run = ENGINES[engine](task, folder, images)
+    result = run()
+    if map_file:
+        np.save(map_file, result)
+    print('ready', flush=True)
+    for _ in sys.stdin:
+        start, cpu = time.perf_counter(), time.process_time()
+        run()
+        print(time.perf_counter() - start, time.process_time() - cpu, peak(), flush=True)
+
+
+def peak():
+    with open('/proc/self/status', encoding='ascii') as file:
+        return int(re.findall(r'VmHWM:\s+(\d+)', file.read())[0]) / 1024
+
+
+def theano(task, folder, images):
+    from models.model_bce import ModelBCE
+    from models.prediction import Predictor
+    from utils.weights import read_generator, set_values
+
+    arrays = read_generator(os.path.join(folder, 'generator.npz'))
+    if task == 'predict':
+        predictor = Predictor(arrays, images.shape[3], images.shape[2])
+        pictures = images.transpose(0, 2, 3, 1).astype(np.uint8)
+        return lambda: predictor(pictures)
+    model = ModelBCE(images.shape[3], images.shape[2], len(images))
+    set_values(model.net['output'], arrays)
+    maps = truth(images)
+    return lambda: model.G_trainFunction(images, maps)
+
+
+def torch_network(folder):
+    import torch
+
+    from weights.torch_generator import Generator
+
+    torch.set_num_threads(int(os.environ['OMP_NUM_THREADS']))
+    network = Generator()
+    network.load_state_dict(torch.load(os.path.join(folder, 'generator.pt'), weights_only=True))
+    return torch, network
+
+
+def torch_eager(task, folder, images, channels_last=False, compiled=False):
+    torch, network = torch_network(folder)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    network = network.to(memory_format=layout)
+    batch = torch.from_numpy(images).to(memory_format=layout)
+    if task == 'bce':
+        return torch_update(torch, network, batch, torch.from_numpy(truth(images)))
+    network.eval()
+    predict = torch.compile(network) if compiled else network
+
+    def run():
+        with torch.inference_mode():
+            return predict(batch)[:, 0].numpy()
+
+    return run
+
+
+def torch_update(torch, network, images, maps):
+    """One update of models.model_bce: conv1_1 .. conv3_3 frozen, Nesterov momentum 0.5."""
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(not name.startswith(('conv1', 'conv2', 'conv3')))
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.SGD(trained, 1e-3, momentum=0.5, nesterov=True)
+    pool = torch.nn.AvgPool2d(4)
+
+    def run():
+        optimizer.zero_grad()
+        loss = torch.nn.functional.binary_cross_entropy(pool(network(images)), pool(maps))
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return run
+
+
+def torch_channels_last(task, folder, images):
+    return torch_eager(task, folder, images, channels_last=True)
+
+
+def torch_compiled(task, folder, images):
+    return torch_eager(task, folder, images, channels_last=True, compiled=True)
+
+
+def onnxruntime(task, folder, images):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = int(os.environ['OMP_NUM_THREADS'])
+    session = onnxruntime.InferenceSession(
+        os.path.join(folder, 'generator.onnx'), options, providers=['CPUExecutionProvider']
+    )
+    return lambda: session.run(None, {'images': images})[0][:, 0]
+
+
+def ncnn(task, folder, images):
+    import ncnn
+
+    from utils.weights import MEAN_BGR
+
+    net = ncnn.Net()
+    net.opt.num_threads = int(os.environ['OMP_NUM_THREADS'])
+    net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
+    net.opt.use_bf16_storage = False
+    net.load_param(os.path.join(folder, 'generator.param'))
+    net.load_model(os.path.join(folder, 'generator.bin'))
+    mean = np.array(MEAN_BGR, np.float32).reshape(3, 1, 1)
+
+    def run():
+        extractor = net.create_extractor()
+        extractor.input('images', ncnn.Mat(np.ascontiguousarray(images[0, ::-1] - mean)))
+        return np.array(extractor.extract('maps')[1])
+
+    return run
+
+
+def truth(images):
+    """Maps to train on: any will do."""
+    return np.random.RandomState(1).rand(len(images), 1, *images.shape[2:]).astype(images.dtype)
+
+
+ENGINES = {
+    'theano': theano,
+    'corrmm': theano,
+    'float64': theano,
+    'torch': torch_eager,
+    'channels_last': torch_channels_last,
+    'compiled': torch_compiled,
+    'onnxruntime': onnxruntime,
+    'ncnn': ncnn,
+}
+
+if __name__ == '__main__':
+    main()

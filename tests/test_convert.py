@@ -1,0 +1,147 @@
+"""weights/convert.py: PyTorch and ONNX compute our maps from what it writes, and PyTorch's come back."""
+
+import subprocess
+import sys
+
+import inputs
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT
+from utils import weights
+from weights import convert
+
+SIZES = ((32, 48), (64, 48))
+
+
+@pytest.fixture(scope='module')
+def npz(tmp_path_factory):
+    path = tmp_path_factory.mktemp('weights') / 'generator.npz'
+    weights.save(path, inputs.generator_arrays(7))
+    return path
+
+
+@pytest.fixture(scope='module')
+def maps():
+    """Ours, by size: (images, maps)."""
+    from models.prediction import Predictor
+
+    found = {}
+    for width, height in SIZES:
+        images, _ = inputs.batch(4, 2, width, height)
+        predictor = Predictor(inputs.generator_arrays(7), width, height)
+        found[width, height] = images, predictor(images.transpose(0, 2, 3, 1).astype(np.uint8))
+    return found
+
+
+def converted(*arguments):
+    command = [sys.executable, str(ROOT / 'weights' / 'convert.py'), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_steps_are_the_networks():
+    steps = weights.generator_steps()
+    assert [layer for step, layer in steps if step == 'convolution'] == [
+        layer for layer, parameter, _ in weights.generator_layout() if parameter == 'W'
+    ]
+    kinds = [step for step, _ in steps]
+    assert kinds.count('pool') == kinds.count('upscale') == 4
+    assert steps[2] == ('pool', None) and steps[3] == ('convolution', 'conv2_1')
+    assert steps[20:22] == [('upscale', None), ('convolution', 'uconv4_3')]
+
+
+def test_only_the_decoders_filters_are_turned_round():
+    arrays = inputs.generator_arrays(7)
+    turned = weights.flipped(arrays)
+    for i, (before, after) in enumerate(zip(arrays, turned)):
+        same = np.array_equal(before, after)
+        assert same == (i < 26 or before.ndim == 1 or before.shape[2] == 1)
+    for before, after in zip(arrays, weights.flipped(turned)):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_pytorch_computes_our_maps(npz, maps, tmp_path):
+    torch = pytest.importorskip('torch')
+    from weights.torch_generator import Generator
+
+    result = converted(npz, '--to', 'torch', '--output', tmp_path / 'generator.pt')
+    assert result.returncode == 0, result.stderr
+    generator = Generator().eval()
+    generator.load_state_dict(torch.load(tmp_path / 'generator.pt', weights_only=True))
+    for images, ours in maps.values():
+        with torch.inference_mode():
+            theirs = generator(torch.from_numpy(images)).numpy()[:, 0]
+        np.testing.assert_allclose(theirs, ours, rtol=0, atol=1e-5)
+
+
+def test_onnxruntime_computes_our_maps(npz, maps, tmp_path):
+    pytest.importorskip('onnx')
+    onnxruntime = pytest.importorskip('onnxruntime')
+    result = converted(npz, '--to', 'onnx', '--output', tmp_path / 'generator.onnx')
+    assert result.returncode == 0, result.stderr
+    session = onnxruntime.InferenceSession(
+        str(tmp_path / 'generator.onnx'), providers=['CPUExecutionProvider']
+    )
+    for images, ours in maps.values():
+        (theirs,) = session.run(None, {'images': images})
+        np.testing.assert_allclose(theirs[:, 0], ours, rtol=0, atol=1e-5)
+
+
+def test_there_and_back_gives_the_same_file(npz, tmp_path):
+    pytest.importorskip('torch')
+    assert converted(npz, '--output', tmp_path / 'a.pt').returncode == 0
+    assert converted(tmp_path / 'a.pt', '--to', 'npz', '--output', tmp_path / 'b.npz').returncode == 0
+    assert (tmp_path / 'b.npz').read_bytes() == npz.read_bytes()
+
+
+def test_without_pytorch_it_says_what_to_do(npz, tmp_path):
+    try:
+        import torch  # noqa: F401
+
+        pytest.skip('PyTorch is there')
+    except ImportError:
+        pass
+    result = converted(npz, '--output', tmp_path / 'a.pt')
+    assert result.returncode == 2 and 'pip install' in result.stderr and 'Traceback' not in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_no_generator(tmp_path):
+    path = tmp_path / 'broken.npz'
+    path.write_bytes(b'PK\3\4 and no more')
+    result = converted(path, '--output', tmp_path / 'a.pt')
+    assert result.returncode == 2 and str(path) in result.stderr and 'Traceback' not in result.stderr
+    result = converted(tmp_path / 'nothing.pt', '--to', 'npz', '--output', tmp_path / 'a.npz')
+    assert result.returncode == 2 and 'nothing.pt' in result.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ['broken.npz']
+
+
+def test_the_weights_are_not_written_over(npz, tmp_path):
+    before = npz.read_bytes()
+    result = converted(npz, '--to', 'npz', '--output', npz)
+    assert result.returncode == 2 and 'replace' in result.stderr
+    assert npz.read_bytes() == before
+
+
+@pytest.mark.parametrize('damage', ['shape', 'name', 'nan', 'truncated', 'pickle', 'integers'])
+def test_what_comes_from_pytorch_is_checked(npz, tmp_path, damage):
+    torch = pytest.importorskip('torch')
+    path = tmp_path / 'a.pt'
+    convert.write_torch(path, weights.flipped(weights.read_generator(npz)))
+    state = torch.load(path, weights_only=True)
+    if damage == 'shape':
+        state['conv3_2.weight'] = torch.zeros(2, 3)
+    elif damage == 'name':
+        del state['conv3_2.weight']
+    elif damage == 'nan':
+        state['conv3_2.weight'][0, 0, 0, 0] = float('nan')
+    elif damage == 'integers':
+        state['conv3_2.bias'] = state['conv3_2.bias'].int()
+    elif damage == 'pickle':
+        state['conv3_2.weight'] = pytest.approx(1)  # of a class that is not PyTorch's
+    torch.save(state, path)
+    if damage == 'truncated':
+        path.write_bytes(path.read_bytes()[:1000000])
+    result = converted(path, '--to', 'npz', '--output', tmp_path / 'b.npz')
+    assert result.returncode == 2 and str(path) in result.stderr and 'Traceback' not in result.stderr
+    assert not (tmp_path / 'b.npz').exists()

@@ -1,0 +1,196 @@
+/* Holds backend/winograd.cpp against plain sums in float64: prints the largest error of each check, fails where
+   one is too large. tests/test_winograd.py compiles and runs it, with and without sanitisers. */
+
+#include "../backend/winograd.cpp"
+
+#include <cstdio>
+#include <random>
+
+static std::mt19937 random_bits(1);
+static int failures = 0;
+
+static std::vector<float> normal(size_t n, double deviation) {
+    std::normal_distribution<double> of(0, deviation);
+    std::vector<float> x(n);
+    for (float &value : x) value = of(random_bits);
+    return x;
+}
+
+static void check(const char *name, double error, double bound) {
+    bool good = error <= bound; // not of NaN
+    failures += !good;
+    printf("%s %s %.2e (at most %.0e)\n", good ? "ok" : "FAILED", name, error, bound);
+}
+
+// --- one axis: what the comment at the top of winograd.cpp derives, for every input and every tap
+
+static void one_axis() {
+    double worst = 0;
+    for (int i = 0; i < 6; i++)
+        for (int j = 0; j < 3; j++) {
+            v8 d[6], v[6], m[6], y[4];
+            for (int k = 0; k < 6; k++) d[k] = all(k == i);
+            points_of(d, 1, v, 1);
+            for (int k = 0; k < 6; k++) m[k] = v[k] * all(G_F4[k][j]);
+            outputs_of(m, 1, y, 1);
+            for (int k = 0; k < 4; k++) worst = std::max(worst, std::fabs(y[k][0] - (double)(i == k + j)));
+        }
+    check("F(4,3), one axis", worst, 5e-7);
+}
+
+// --- whole layers
+
+typedef std::vector<double> Doubles;
+
+struct Plain {
+    long n, c, h, w;
+    Doubles x;
+    double at(long i, long k, long y, long z) const {
+        return y < 0 || z < 0 || y >= h || z >= w ? 0 : x[((i * c + k) * h + y) * w + z];
+    }
+};
+
+static Plain convolved(const Plain &in, const std::vector<float> &w, const std::vector<float> &b, bool flip) {
+    long filters = b.size();
+    Plain out = {in.n, filters, in.h, in.w, {}};
+    for (long i = 0; i < in.n; i++)
+        for (long k = 0; k < filters; k++)
+            for (long y = 0; y < in.h; y++)
+                for (long x = 0; x < in.w; x++) {
+                    double sum = b[k];
+                    for (long c = 0; c < in.c; c++)
+                        for (int s = 0; s < 9; s++)
+                            sum += w[(k * in.c + c) * 9 + (flip ? 8 - s : s)] * in.at(i, c, y + s / 3 - 1, x + s % 3 - 1);
+                    out.x.push_back(std::max(sum, 0.));
+                }
+    return out;
+}
+
+static Plain pooled(const Plain &in) {
+    Plain out = {in.n, in.c, in.h / 2, in.w / 2, {}};
+    for (long i = 0; i < in.n; i++)
+        for (long c = 0; c < in.c; c++)
+            for (long y = 0; y < out.h; y++)
+                for (long x = 0; x < out.w; x++)
+                    out.x.push_back(std::max(std::max(in.at(i, c, 2 * y, 2 * x), in.at(i, c, 2 * y, 2 * x + 1)),
+                                             std::max(in.at(i, c, 2 * y + 1, 2 * x), in.at(i, c, 2 * y + 1, 2 * x + 1))));
+    return out;
+}
+
+static Plain upscaled(const Plain &in) {
+    Plain out = {in.n, in.c, in.h * 2, in.w * 2, {}};
+    for (long i = 0; i < in.n; i++)
+        for (long c = 0; c < in.c; c++)
+            for (long y = 0; y < out.h; y++)
+                for (long x = 0; x < out.w; x++) out.x.push_back(in.at(i, c, y / 2, x / 2));
+    return out;
+}
+
+static Plain summed(const Plain &in, const std::vector<float> &w) {
+    Plain out = {in.n, 1, in.h, in.w, {}};
+    for (long i = 0; i < in.n; i++)
+        for (long y = 0; y < in.h; y++)
+            for (long x = 0; x < in.w; x++) {
+                double sum = 0;
+                for (long c = 0; c < in.c; c++) sum += w[c] * in.at(i, c, y, x);
+                out.x.push_back(sum);
+            }
+    return out;
+}
+
+// A chain of these steps on random images: the largest error in parts of the largest output, at three numbers of threads, and image by image.
+static void chain(const char *name, std::vector<std::pair<Kind, long>> kinds, long n, long channels, long h, long w,
+                  double bound, bool flip = false) {
+    std::vector<float> images = normal(n * channels * h * w, 1);
+    Plain expected = {n, channels, h, w, Doubles(images.begin(), images.end())};
+    std::vector<std::vector<float>> arrays;
+    std::vector<long> steps;
+    for (auto &step : kinds) {
+        long in = expected.c, filters = step.second;
+        if (step.first == POOL) {
+            expected = pooled(expected), filters = in;
+        } else if (step.first == WEIGHTED_SUM) {
+            arrays.push_back(normal(in, 1 / std::sqrt(in)));
+            expected = summed(expected, arrays.back());
+        } else {
+            arrays.push_back(normal(filters * in * 9, std::sqrt(2 / (9. * in))));
+            arrays.push_back(normal(filters, .1));
+            if (step.first == UPSCALED_CONVOLUTION) expected = upscaled(expected);
+            expected = convolved(expected, arrays[arrays.size() - 2], arrays.back(), flip);
+        }
+        steps.insert(steps.end(), {step.first, in, filters, flip});
+    }
+    std::vector<const float *> pointers;
+    for (auto &array : arrays) pointers.push_back(array.data());
+    size_t size = expected.x.size();
+    std::vector<float> first(size);
+    double error = 0, different = 0, largest = 0;
+    for (double value : expected.x) largest = std::max(largest, std::fabs(value));
+    for (int threads : {1, 2, 5}) {
+        Chain *c = chain_new(steps.data(), kinds.size());
+        std::vector<float> y(size, NAN), again(size, NAN), single(size, NAN);
+        chain_run(c, pointers.data(), images.data(), y.data(), n, channels, h, w, threads);
+        if (threads == 1) first = y;
+        for (long i = 0; i < n; i++)
+            chain_run(c, pointers.data(), images.data() + i * channels * h * w, single.data() + i * (size / n), 1, channels,
+                      h, w, threads);
+        chain_run(c, pointers.data(), images.data(), again.data(), n, channels, h, w, threads);
+        for (size_t i = 0; i < size; i++) error = std::max(error, std::isnan(y[i]) ? INFINITY : std::fabs(y[i] - expected.x[i]));
+        different += memcmp(first.data(), y.data(), 4 * size) != 0 || memcmp(single.data(), y.data(), 4 * size) != 0 ||
+                     memcmp(again.data(), y.data(), 4 * size) != 0;
+        chain_free(c);
+    }
+    check(name, error / largest, bound);
+    if (different) check("  the same bytes at any number of threads and images", different, 0);
+}
+
+static void changed_weights() {
+    std::vector<long> steps = {CONVOLUTION, 16, 16, 0};
+    std::vector<float> w = normal(16 * 16 * 9, 1), b(16), x = normal(16 * 64, 1), before(16 * 64), after(16 * 64);
+    const float *arrays[] = {w.data(), b.data()};
+    Chain *c = chain_new(steps.data(), 1);
+    chain_run(c, arrays, x.data(), before.data(), 1, 16, 8, 8, 1);
+    uint64_t old = fingerprint(w.data(), w.size(), 1);
+    double unseen = 0;
+    for (size_t i = 0; i < w.size(); i++) { // the smallest change there is, of each
+        float kept = w[i];
+        w[i] = std::nextafter(kept, 10.f);
+        unseen += fingerprint(w.data(), w.size(), 2) == old;
+        w[i] = kept;
+    }
+    check("changed weights that go unseen", unseen, 0);
+    for (float &value : w) value = -value;
+    chain_run(c, arrays, x.data(), after.data(), 1, 16, 8, 8, 1);
+    double same = 0;
+    for (size_t i = 0; i < before.size(); i++) same += before[i] != 0 && before[i] == after[i];
+    check("outputs that a change of sign leaves", same, 0);
+    chain_free(c);
+}
+
+int main() {
+    one_axis();
+    changed_weights();
+    for (bool flip : {false, true}) {
+        chain("DIRECT, 3 channels, 20 x 12", {{CONVOLUTION, 64}}, 2, 3, 20, 12, 1e-6, flip);
+        chain("DIRECT, 1 channel, 5 filters, 7 x 9", {{CONVOLUTION, 5}}, 3, 1, 7, 9, 1e-6, flip);
+        chain("DIRECT, 7 channels, 18 filters, 1 x 1", {{CONVOLUTION, 18}}, 1, 7, 1, 1, 1e-6, flip);
+        chain("F4, 16 channels, 8 x 8", {{CONVOLUTION, 16}}, 1, 16, 8, 8, 3e-6, flip);
+        chain("F4, 64 channels, 48 x 40", {{CONVOLUTION, 64}}, 2, 64, 48, 40, 3e-6, flip);
+        chain("F4, 13 channels, 21 filters, 10 x 6", {{CONVOLUTION, 21}}, 2, 13, 10, 6, 3e-6, flip);
+        chain("F4, 33 channels, 1 filter, 5 x 3", {{CONVOLUTION, 1}}, 2, 33, 5, 3, 3e-6, flip);
+        chain("F4, 9 channels, 17 filters, 1 x 1", {{CONVOLUTION, 17}}, 3, 9, 1, 1, 3e-6, flip);
+        chain("F4, 256 channels, 2 x 7", {{CONVOLUTION, 16}}, 1, 256, 2, 7, 3e-6, flip);
+        chain("UPSCALED, 16 channels, 4 x 4", {{UPSCALED_CONVOLUTION, 16}}, 1, 16, 4, 4, 1e-6, flip);
+        chain("UPSCALED, 11 channels, 19 filters, 3 x 5", {{UPSCALED_CONVOLUTION, 19}}, 2, 11, 3, 5, 1e-6, flip);
+        chain("UPSCALED, 64 channels, 24 x 32", {{UPSCALED_CONVOLUTION, 32}}, 2, 64, 24, 32, 1e-6, flip);
+        chain("UPSCALED, 5 channels, 1 filter, 1 x 1", {{UPSCALED_CONVOLUTION, 1}}, 2, 5, 1, 1, 1e-6, flip);
+    }
+    chain("pool and sum, 5 channels, 6 x 10", {{POOL, 0}, {WEIGHTED_SUM, 1}}, 2, 5, 6, 10, 1e-6);
+    chain("pool of odd sides, 20 channels, 7 x 5", {{POOL, 0}}, 2, 20, 7, 5, 0);
+    // every kind, sides that shrink to one tile and less, buffers used again for other shapes
+    for (long side : {2, 6, 16, 30})
+        chain("all steps", {{CONVOLUTION, 24}, {POOL, 0}, {CONVOLUTION, 40}, {CONVOLUTION, 9}, {UPSCALED_CONVOLUTION, 33}, {WEIGHTED_SUM, 1}},
+              3, 3, side, 16, 3e-6);
+    printf(failures ? "%d checks failed\n" : "all good\n", failures);
+    return failures != 0;
+}

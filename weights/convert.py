@@ -1,0 +1,201 @@
+"""Converts the generator's weights for PyTorch and ONNX, and from PyTorch back.
+
+Needs NumPy and tqdm, and beside them only PyTorch or onnx, so that it runs in an environment of theirs. Only
+the decoder's filters are turned round: the encoder's are VGG-16's, which cross-correlates as both do.
+"""
+
+import os
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, ROOT)
+
+from utils import command_line  # noqa: E402
+from utils.command_line import CouldNotStart, say  # noqa: E402
+
+WEIGHTS = os.path.join(ROOT, 'weights', 'gen_modelWeights0090.npz')
+ENDINGS = {'torch': '.pt', 'onnx': '.onnx', 'npz': '.npz'}
+OPSET = 13  # of ONNX, of 2020
+LARGEST = 2**28  # bytes of a PyTorch file; the arrays have half of that
+
+
+def main():
+    arguments = parser().parse_args()
+    stem = os.path.splitext(os.path.basename(arguments.weights))[0]
+    output = arguments.output or stem + ENDINGS[arguments.to]
+    if os.path.exists(output) and os.path.realpath(output) == os.path.realpath(arguments.weights):
+        raise CouldNotStart(f'{output} would replace the weights it is made of; choose another --output')
+
+    from utils import weights
+    from utils.files import make_folder
+
+    if arguments.to == 'npz':
+        arrays = weights.flipped(read_torch(arguments.weights))
+    else:
+        arrays = weights.flipped(weights.read_generator(arguments.weights))
+        needed(arguments.to)
+    make_folder(os.path.dirname(output) or '.')
+    {'torch': write_torch, 'onnx': write_onnx, 'npz': weights.save}[arguments.to](output, arrays)
+    say(f'{arguments.weights} -> {output}')
+
+
+def parser():
+    parser = command_line.argument_parser(__doc__.split('\n')[0])
+    parser.add_argument(
+        'weights',
+        nargs='?',
+        default=WEIGHTS,
+        metavar='FILE',
+        help="a generator's .npz; with --to npz a .pt of this program's or of the same names and shapes "
+        '(default: weights/gen_modelWeights0090.npz)',
+    )
+    parser.add_argument(
+        '--to',
+        choices=list(ENDINGS),
+        default='torch',
+        help='torch: the state dict of weights/torch_generator.py; onnx: a whole network, RGB in 0..255, '
+        'any number of images of any size of multiples of 16, to maps in 0..1; npz: from PyTorch back',
+    )
+    parser.add_argument(
+        '--output', metavar='FILE', help="(default: the weights' name with .pt, .onnx or .npz, here)"
+    )
+    return parser
+
+
+def needed(name):
+    """The module torch or onnx."""
+    import importlib
+
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        package = {'torch': 'torch==2.13.0', 'onnx': 'onnx'}[name]
+        raise CouldNotStart(
+            f'{name} is not usable in this Python ({error}): run this file by one that has it, as after '
+            f'`python3 -m venv .venv-{name} && .venv-{name}/bin/pip install numpy tqdm {package}`'
+        ) from None
+
+
+# --- PyTorch ---
+
+
+def torch_names():
+    """The names in a state dict, in the order of the arrays."""
+    from utils.weights import generator_layout
+
+    ending = {'W': 'weight', 'b': 'bias'}
+    return [f'{layer}.{ending[parameter]}' for layer, parameter, _ in generator_layout()]
+
+
+def write_torch(path, arrays):
+    import torch
+
+    from utils.files import atomic_write
+
+    state = {name: torch.from_numpy(array) for name, array in zip(torch_names(), arrays)}
+    with atomic_write(path, durable=True) as file:
+        torch.save(state, file)
+
+
+def read_torch(path):
+    """The 54 arrays of a state dict; nothing but tensors is ever unpickled.
+
+    Raises CouldNotStart where it is not one, or a name, shape, type or value is not a generator's.
+    """
+    from utils.files import Unreadable, read_bytes
+    from utils.weights import generator_layout
+
+    try:
+        data = read_bytes(path, LARGEST)
+    except Unreadable as error:
+        raise CouldNotStart(str(error)) from None
+    torch = needed('torch')
+    import io
+
+    import numpy as np
+
+    try:
+        state = torch.load(io.BytesIO(data), map_location='cpu', weights_only=True)
+    except Exception:  # a damaged or hostile one makes PyTorch raise nearly anything
+        raise CouldNotStart(
+            f'{path}: damaged, or no file of tensors alone, as torch.save(network.state_dict(), ..) writes'
+        ) from None
+    names = torch_names()
+    if not isinstance(state, dict) or set(state) != set(names):
+        missing = [name for name in names if not isinstance(state, dict) or name not in state]
+        what = f'{missing[0]} is missing' if missing else 'it holds more than a generator'
+        raise CouldNotStart(f'{path}: not the state dict of weights/torch_generator.py, {what}')
+    arrays = []
+    for name, (_, _, shape) in zip(names, generator_layout()):
+        tensor = state[name]
+        if (
+            not isinstance(tensor, torch.Tensor)
+            or tensor.layout != torch.strided
+            or tuple(tensor.shape) != shape
+        ):
+            raise CouldNotStart(f'{path}: {name} is no tensor of shape {shape}')
+        if not tensor.is_floating_point():
+            raise CouldNotStart(f'{path}: {name} has type {tensor.dtype}, expected floating point')
+        arrays.append(np.ascontiguousarray(tensor.detach().float().numpy()))
+        if not np.isfinite(arrays[-1]).all():
+            raise CouldNotStart(f'{path}: {name} holds values that are not finite')
+    return arrays
+
+
+# --- ONNX ---
+
+
+def write_onnx(path, arrays):
+    """The whole network, the mean colour included; batch, rows and columns are left open."""
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper
+
+    from utils.files import write_bytes
+    from utils.weights import MEAN_BGR, generator_layout, generator_steps
+
+    constants = {
+        f'{layer}.{parameter}': array for (layer, parameter, _), array in zip(generator_layout(), arrays)
+    }
+    constants['bgr'] = np.array([2, 1, 0], np.int64)
+    constants['mean'] = np.array(MEAN_BGR, np.float32).reshape(1, 3, 1, 1)
+    constants['twice'] = np.array([1, 1, 2, 2], np.float32)
+    nodes: list = []
+
+    def node(kind, *inputs, **attributes):
+        output = f'{kind}_{len(nodes)}'
+        nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
+        return output
+
+    x = node('Sub', node('Gather', 'images', 'bgr', axis=1), 'mean')
+    for step, layer in generator_steps():
+        if step == 'pool':
+            x = node('MaxPool', x, kernel_shape=[2, 2], strides=[2, 2])
+        elif step == 'upscale':
+            x = node(
+                'Resize',
+                x,
+                '',
+                'twice',
+                mode='nearest',
+                nearest_mode='floor',
+                coordinate_transformation_mode='asymmetric',
+            )
+        else:
+            pad = constants[f'{layer}.W'].shape[2] // 2
+            x = node('Conv', x, f'{layer}.W', f'{layer}.b', pads=[pad] * 4)
+            x = node('Sigmoid' if layer == 'output' else 'Relu', x)
+    nodes[-1].output[0] = 'maps'
+    graph = helper.make_graph(
+        nodes,
+        'SalGAN',
+        [helper.make_tensor_value_info('images', TensorProto.FLOAT, ['n', 3, 'rows', 'columns'])],
+        [helper.make_tensor_value_info('maps', TensorProto.FLOAT, ['n', 1, 'rows', 'columns'])],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', OPSET)])
+    model.ir_version = 7  # the oldest that this operator set goes with
+    write_bytes(path, model.SerializeToString(), durable=True)
+
+
+if __name__ == '__main__':
+    command_line.run(main)
