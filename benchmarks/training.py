@@ -53,7 +53,7 @@ def measure(options):
     model: Any = (ModelBCE if options.measure == 'bce' else ModelSALGAN)(width, height, options.batch_size)
     set_values(model.net['output'], inputs.generator_arrays(1))
     images, maps = inputs.batch(1, options.batch_size, width, height)
-    calls = {'prediction': (model.predictFunction, images)}
+    calls: dict = {'prediction': (model.predictFunction, images)}
     if options.measure == 'salgan':
         calls['update of D'] = (model.D_trainFunction, images, maps)
     calls['update of G'] = (model.G_trainFunction, images, maps)

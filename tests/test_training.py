@@ -314,6 +314,16 @@ def test_a_full_disk_stops_the_run_and_leaves_what_was_there(small_disk):
     assert before == {path: path.read_bytes() for path in small_disk.iterdir()}
 
 
+def test_too_little_memory_is_called_so(tmp_path):
+    def fail(images, maps):
+        raise RuntimeError('CorrMM failed to allocate working memory of 3 x 4')
+
+    model = toy_model([])
+    model.G_trainFunction = fail
+    with pytest.raises(MemoryError):
+        run_loop(tmp_path, model, numbered_samples(2), [[0, 1]])
+
+
 def test_ctrl_c_ends_after_the_current_update_and_the_epoch_goes_on_from_there(tmp_path):
     interrupted = threading.Event()
     model = toy_model([1, 2, 3, 4, 5, 6])
