@@ -63,6 +63,13 @@ def positive(text):
     return int(text)
 
 
+def whole(text):
+    """A whole number of at least 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f'{text!r} is not a whole number of at least 0')
+    return int(text)
+
+
 def say(message):
     """One line on stderr, where messages go; stdout is for results. Safe beside a progress bar."""
     from tqdm import tqdm

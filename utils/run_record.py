@@ -1,0 +1,127 @@
+"""What a training run was made with, kept beside it, so that nobody goes on with something else unawares."""
+
+import fcntl
+import glob
+import json
+import os
+
+from utils import checkpoint
+from utils.command_line import CouldNotStart, say
+from utils.files import make_folder, write_bytes
+
+NAME = 'run.json'
+# Options that may change from one start to the next: how long, what is watched, where files lie.
+FREE = {
+    'epochs',
+    'snapshot_every',
+    'keep',
+    'tensorboard',
+    'validation_images',
+    'train',
+    'validation',
+    'vgg16',
+}
+UNKEPT = {'output', 'folder', 'resume', 'force'}
+
+
+def open_run(options):
+    """Makes the output folder this process's own, and finds where the run in it stands.
+
+    Returns
+    -------
+    (state, arrays) of the newest whole checkpoint, or None where there is none yet
+
+    Raises
+    ------
+    CouldNotStart
+        If the folder cannot be written to, another run is under way in it, it holds a run that is not to be
+        resumed, that run was made with other settings, or none of its checkpoints is whole.
+    """
+    folder = options.output
+    _lock(folder)
+    if not _holds_run(folder):
+        if options.resume:
+            say(f'{folder}: no run in it yet; this one begins')
+        return None
+    if not options.resume:
+        raise CouldNotStart(
+            f'{folder}: there is a run in it; go on with it by --resume, or choose another --output'
+        )
+    _differences(options, {'settings': _settings(options)})
+    found = checkpoint.newest(folder)
+    if found is None and checkpoint.paths(folder):
+        raise CouldNotStart(
+            f'{folder}: none of its checkpoints is whole; begin another run from its last snapshot, with '
+            '--generator (and --discriminator) and another --output'
+        )
+    if found is None:
+        say(f'{folder}: no checkpoint in it yet; the run begins anew')
+    return found
+
+
+def keep(options, versions, data):
+    """Holds settings, versions and data against those of the run in the output folder, and keeps them there.
+
+    Returns
+    -------
+    bool; whether something is different, and `options.force` accepts it
+
+    Raises
+    ------
+    CouldNotStart
+        If something is different.
+    """
+    record = {'settings': _settings(options), 'versions': versions, 'data': data}
+    different = _holds_run(options.output) and _differences(options, record)
+    write_bytes(
+        os.path.join(options.output, NAME), (json.dumps(record, indent=1) + '\n').encode(), durable=True
+    )
+    return bool(different)
+
+
+def _lock(folder):
+    """Keeps other runs out of `folder` until this process ends, however it ends."""
+    make_folder(folder)
+    try:
+        fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise CouldNotStart(f'{folder}: a run is under way in it; choose another --output') from None
+    except OSError:
+        pass  # a file system without locks
+
+
+def _holds_run(folder):
+    patterns = (NAME, 'checkpoint*.npz', 'gen_modelWeights*.npz', 'di*rim_modelWeights*.npz')
+    return any(glob.glob(os.path.join(glob.escape(folder), pattern)) for pattern in patterns)
+
+
+def _settings(options):
+    settings = {key: value for key, value in vars(options).items() if key not in UNKEPT}
+    return json.loads(json.dumps(settings))  # as they come back from the file: lists for tuples
+
+
+def _differences(options, record):
+    """What in `record` is not as in the run's own; said, or refused without --force."""
+    folder = options.output
+    try:
+        with open(os.path.join(folder, NAME), encoding='utf-8') as file:
+            before = json.load(file)
+        differences = [
+            f'{key.replace("_", "-")} was {before[part].get(key)} and is {now.get(key)}'
+            for part, now in record.items()
+            for key in sorted({*before[part], *now} - FREE)
+            if before[part].get(key) != now.get(key)
+        ]
+    except FileNotFoundError:
+        differences = [f'there is no {NAME} to compare with']
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        differences = [f'its {NAME} cannot be read']
+    if not differences:
+        return []
+    text = f'{folder}: the run in it was made with something else: {"; ".join(differences)}'
+    if not options.force:
+        raise CouldNotStart(
+            f'{text}. Give the same, choose another --output, or go on all the same with --force'
+        )
+    say(text)
+    return differences

@@ -1,0 +1,79 @@
+"""VGG-16's convolutions from `vgg16.pkl`, the file of Lasagne's model zoo that a new encoder starts from."""
+
+import hashlib
+import os
+
+import numpy as np
+
+from utils import safe_pickle
+from utils.command_line import CouldNotStart, say
+from utils.files import Unreadable
+from utils.weights import encoder_layout
+
+MD5 = '57858ec9bb7435e99c78a0520e6c5d3e'
+
+
+def read(path):
+    """Reads the 26 arrays of the 13 convolutions, by an unpickler that makes arrays and runs nothing.
+
+    Parameters
+    ----------
+    path : str or path
+        A pickle of a dict whose 'param values' begin with the arrays, W then b of every layer.
+
+    Returns
+    -------
+    list of 26 float32 arrays, shapes as in `utils.weights.encoder_layout`
+
+    Raises
+    ------
+    CouldNotStart
+        If the file is missing, no such pickle, or an array has another shape, another type than float, or a
+        value that is not finite. Another md5 than the model zoo's is a warning only.
+    """
+    path = os.fspath(path)
+    try:
+        check_md5(path)
+        content = safe_pickle.load(path, {('_codecs', 'encode'): _encode})
+    except OSError as error:
+        raise CouldNotStart(f'{path}: {error.strerror}') from None
+    except Unreadable as error:
+        raise CouldNotStart(str(error)) from None
+    values = content.get('param values') if isinstance(content, dict) else None
+    if not isinstance(values, (list, tuple)):
+        raise CouldNotStart(
+            f"{path}: no dict with 'param values' in it, as vgg16.pkl of Lasagne's model zoo is"
+        )
+    layout = encoder_layout()
+    if len(values) < len(layout):
+        raise CouldNotStart(
+            f'{path}: {len(values)} arrays, where the convolutions of VGG-16 are {len(layout)}'
+        )
+    for i, (array, (layer, parameter, shape)) in enumerate(zip(values, layout)):
+        name = f"{path}: 'param values'[{i}] ({parameter} of {layer})"
+        if not isinstance(array, np.ndarray) or array.dtype.kind != 'f' or array.shape != shape:
+            found = f'{array.dtype} {array.shape}' if isinstance(array, np.ndarray) else type(array).__name__
+            raise CouldNotStart(f'{name} is {found}, expected float32 {shape}')
+        if not np.isfinite(array).all():
+            raise CouldNotStart(f'{name} holds values that are not finite; fetch the file again')
+    return [np.array(array, np.float32) for array in values[: len(layout)]]
+
+
+def _encode(text, encoding):
+    """How Python 3 writes the bytes of an array into a pickle of protocol 2, as copies of the file may be."""
+    if encoding != 'latin1':
+        raise ValueError(encoding)
+    return text.encode('latin1')
+
+
+def check_md5(path):
+    """Says so where `path` is not the model zoo's file to the byte."""
+    digest = hashlib.md5(usedforsecurity=False)
+    with open(path, 'rb') as file:
+        for block in iter(lambda: file.read(2**20), b''):
+            digest.update(block)
+    if digest.hexdigest() != MD5:
+        say(
+            f"{path}: md5 {digest.hexdigest()}, the model zoo's file has {MD5}; "
+            'its arrays are used if their shapes are right'
+        )
