@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import time
+from typing import Any
 
 from utils.command_line import (
     DONE,
@@ -294,13 +295,14 @@ def build(options, start, initial, found):
     from utils.weights import set_values
 
     lasagne.random.set_rng(initial)
-    rate = options.learning_rate
+    (width, height), size, rate = options.size, options.batch_size, options.learning_rate
     keywords = {name: getattr(options, name) for name in ('loss', 'downsample', 'weight_decay')}
+    model: Any
     if options.mode == 'bce':
-        model = ModelBCE(*options.size, options.batch_size, rate, **keywords)
+        model = ModelBCE(width, height, size, rate, **keywords)
     else:
-        keywords['fc4_units'] = fc4_units(start, found)
-        model = ModelSALGAN(*options.size, options.batch_size, rate, rate, options.alpha, **keywords)
+        units = fc4_units(start, found)
+        model = ModelSALGAN(width, height, size, rate, rate, options.alpha, fc4_units=units, **keywords)
     for name, layer in (('generator', 'output'), ('encoder', 'conv5_3')):
         if start.get(name):
             set_values(model.net[layer], start[name])

@@ -14,7 +14,7 @@ def save(folder, epoch, model):
 
     weights.save(_path(folder, 'gen', epoch), get_all_param_values(model.net['output']))
     if hasattr(model, 'discriminator'):
-        # note: deviation discrim: the original's code writes disrim_.., its released file is discrim_..
+        # note: deviation 8: the original's code writes disrim_.., its released file is discrim_..
         weights.save(_path(folder, 'discrim', epoch), get_all_param_values(model.discriminator['prob']))
 
 
