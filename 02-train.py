@@ -283,6 +283,7 @@ def train_run(options, found, start, samples, validation):
     if options.mode == 'salgan':
         model.D_trainFunction  # noqa: B018
     with held_back() as interrupted:
+        # note: deviation 23: the original shuffles one list again and again, unseeded
         orders = (state.random.permutation(len(samples)) for _ in itertools.count())
         return train(options, model, state, samples, orders, measured, watched, interrupted)
 

@@ -27,6 +27,7 @@ from theano.tensor.signal.pool import Pool, pool_2d
 
 from backend import native
 
+# note: deviation 22: the original's convolutions are sums of products, by a BLAS or cuDNN
 SOURCE = Path(__file__).with_name('winograd.cpp')
 CONVOLUTION, UPSCALED_CONVOLUTION, POOL, WEIGHTED_SUM = range(4)  # as in winograd.cpp
 ARRAYS = {CONVOLUTION: 2, UPSCALED_CONVOLUTION: 2, POOL: 0, WEIGHTED_SUM: 1}  # that each step takes
