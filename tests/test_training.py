@@ -1,6 +1,7 @@
 """02-train.py as a user runs it: what it refuses, what it leaves, and that it goes on where it stopped."""
 
 import json
+import os
 import shutil
 import signal
 import threading
@@ -125,7 +126,7 @@ def test_a_run_that_was_killed_and_interrupted_ends_in_the_same_bytes(data, tmp_
         | {'checkpoint00000006.npz', 'checkpoint00000008.npz'}
     )
 
-    # kill -9 while a file is half written, after the first epoch
+    # kill -9 while a file is half written, after the second epoch
     process = start_02(*arguments, '--output', disturbed, cwd=data, OMP_NUM_THREADS='1')
     wait_for_line(process, 'epoch 1')
     while not [part for part in disturbed.glob('.*.part') if part.stat().st_size > 1e6]:
@@ -133,6 +134,7 @@ def test_a_run_that_was_killed_and_interrupted_ends_in_the_same_bytes(data, tmp_
     process.kill()
     process.wait()
     assert list(disturbed.glob('.*.part'))
+    (disturbed / f'.salgan-{os.getpid()}-3.part').write_bytes(b'of a process whose number runs again')
 
     # Ctrl-C, with a checkpoint after the update that was under way
     process = start_02(*arguments, '--output', disturbed, '--resume', cwd=data, OMP_NUM_THREADS='1')

@@ -1,5 +1,6 @@
 """What a training run was made with, kept beside it, so that nobody goes on with something else unawares."""
 
+import contextlib
 import fcntl
 import glob
 import json
@@ -7,7 +8,7 @@ import os
 
 from utils import checkpoint
 from utils.command_line import CouldNotStart, say
-from utils.files import make_folder, write_bytes
+from utils.files import is_temporary, make_folder, write_bytes
 
 NAME = 'run.json'
 # Options that may change from one start to the next: how long, what is watched, where files lie.
@@ -47,7 +48,8 @@ def open_run(options):
         raise CouldNotStart(
             f'{folder}: there is a run in it; go on with it by --resume, or choose another --output'
         )
-    _differences(options, {'settings': _settings(options)})
+    if not options.force:
+        _check(options, {'settings': _settings(options)})
     found = checkpoint.newest(folder)
     if found is None and checkpoint.paths(folder):
         raise CouldNotStart(
@@ -72,11 +74,11 @@ def keep(options, versions, data):
         If something is different.
     """
     record = {'settings': _settings(options), 'versions': versions, 'data': data}
-    different = _holds_run(options.output) and _differences(options, record)
+    different = _holds_run(options.output) and _check(options, record)
     write_bytes(
         os.path.join(options.output, NAME), (json.dumps(record, indent=1) + '\n').encode(), durable=True
     )
-    return bool(different)
+    return different
 
 
 def _lock(folder):
@@ -87,7 +89,11 @@ def _lock(folder):
     except BlockingIOError:
         raise CouldNotStart(f'{folder}: a run is under way in it; choose another --output') from None
     except OSError:
-        pass  # a file system without locks
+        return  # a file system without locks
+    # What a killed run left; make_folder goes by process numbers, and in a container each run has the same.
+    for name in filter(is_temporary, os.listdir(folder)):
+        with contextlib.suppress(OSError):
+            os.unlink(os.path.join(folder, name))
 
 
 def _holds_run(folder):
@@ -100,8 +106,8 @@ def _settings(options):
     return json.loads(json.dumps(settings))  # as they come back from the file: lists for tuples
 
 
-def _differences(options, record):
-    """What in `record` is not as in the run's own; said, or refused without --force."""
+def _check(options, record):
+    """Whether something in `record` is not as in the run's own; refused without --force, said with it."""
     folder = options.output
     try:
         with open(os.path.join(folder, NAME), encoding='utf-8') as file:
@@ -117,11 +123,11 @@ def _differences(options, record):
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         differences = [f'its {NAME} cannot be read']
     if not differences:
-        return []
+        return False
     text = f'{folder}: the run in it was made with something else: {"; ".join(differences)}'
     if not options.force:
         raise CouldNotStart(
             f'{text}. Give the same, choose another --output, or go on all the same with --force'
         )
     say(text)
-    return differences
+    return True
