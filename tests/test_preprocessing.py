@@ -266,13 +266,13 @@ def unreadable_image(folder, name):
 
 PROBLEMS = {
     spoil_image: 'images/{}.jpg: the file is empty',
-    cut_image: 'images/{}.jpg: the JPEG is cut short',
+    cut_image: 'images/{}.jpg: the JPEG is cut short or broken',
     pipe_for_image: 'images/{}.jpg: not a file',
     unreadable_image: 'images/{}.jpg: No such file',
     no_image: 'maps/{}.png: there is no image of that name',
     no_map: 'images/{}.jpg: there is no map of that name',
     no_fixations: 'images/{}.jpg: there are no fixations of that name',
-    cut_map: 'maps/{}.png: not an image that OpenCV can read',
+    cut_map: 'maps/{}.png: the PNG is cut short or broken',
     empty_map: 'maps/{}.png: the map is empty',
     another_map: 'maps/{}.png: it is for 32 x 24, but',
     another_image: 'fixations/{}.mat: it is for 64 x 48, but',
