@@ -115,7 +115,7 @@ def test_no_images_larger_than_any(tmp_path):
     path = write_json(tmp_path / 'fixations_val2014.json')
     path.write_text(path.read_text().replace('"height": 96', '"height": 960000000', 1))
     truth = ground_truth.read(str(path))
-    assert list(truth.images) == STEMS[1:] and 'more than any image' in truth.unread[STEMS[0]]
+    assert list(truth.images) == STEMS[1:] and 'too large' in truth.unread[STEMS[0]]
 
 
 @pytest.mark.parametrize('name', ['not there', 'empty folder', 'text.json', 'text.pickle'])

@@ -189,10 +189,7 @@ def _read_record(data_set, record):
         if drawn and path.lower().endswith(('.jpg', '.jpeg')):
             raise Unreadable(f'{path}: JPEG smears single pixels, so that it holds no fixations; use PNG')
         fixations = data_set.fixations(record)
-        pixels = fixations.size[0] * fixations.size[1]
-        if pixels > LARGEST:
-            raise Unreadable(f'{path}: {record.stem} has {pixels} pixels, more than any image')
-        if drawn and len(fixations.points) > pixels / 2:
+        if drawn and len(fixations.points) > fixations.size[0] * fixations.size[1] / 2:
             raise Unreadable(
                 f'{path}: more than half of its pixels are fixated; a blurred map? it goes to --ground-truth'
             )
