@@ -87,6 +87,10 @@ def test_points_outside_are_dropped_and_counted(tmp_path):
     scipy.io.savemat(tmp_path / 'fixations/train/a.mat', {'gaze': gaze, 'resolution': [48, 64]})
     fixations = data_set.fixations(data_set.records[0])
     assert rows(fixations.points) == [(4, 3)] and fixations.outside == 3
+    gaze[0]['location'] = gaze[0]['fixations'] = np.array([[0, 1], [255, 255], [64, 48]], np.uint8)
+    for resolution, expected in (([48, 64], [(47, 63)]), ([480, 640], [(47, 63), (254, 254)])):
+        scipy.io.savemat(tmp_path / 'fixations/train/a.mat', {'gaze': gaze, 'resolution': resolution})
+        assert rows(data_set.fixations(data_set.records[0]).points) == expected
 
 
 def test_json_layout(tmp_path):

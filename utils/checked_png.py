@@ -5,6 +5,7 @@ short, changed, or made from another source or in another way is not taken for w
 """
 
 import hashlib
+import os
 import struct
 import zlib
 
@@ -46,6 +47,8 @@ def read(path, source):
 
     (None, None) if there is no such file, or a broken or another one.
     """
+    if not os.path.exists(path):
+        return None, None
     try:
         data = read_bytes(path)
         (length,) = struct.unpack_from('>I', data, _AT)

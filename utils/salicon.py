@@ -97,15 +97,18 @@ class DataSet:
             points, size = np.argwhere(fixation_map) + 1, fixation_map.shape
         if size[0] * size[1] > LARGEST:
             raise Unreadable(f'{record.fixations}: an image of {size[1]} x {size[0]} is too large')
-        points = np.rint(points) - 1  # 0-based from here on; a nan or inf lies outside
-        inside = np.all((points >= 0) & (points < size), axis=1)
-        rows, columns = points[inside].astype(np.int64).T
+        points = points if points.dtype.kind in 'iu' else np.rint(points)
+        rows, columns = points.T
+        # 1-based as in the files; a nan or inf lies outside
+        inside = (rows >= 1) & (rows <= size[0]) & (columns >= 1) & (columns <= size[1])
+        rows, columns = (axis[inside].astype(np.int64) - 1 for axis in (rows, columns))
         places = np.sort(rows * size[1] + columns)
         if self.fixation_filter == 'duplicates':
             places = places[1:][places[1:] == places[:-1]]
         # note: deviation 21: a pixel that was fixated several times is there several times; the
         # original's layout cannot say how often.
-        kept = np.stack(np.divmod(places, size[1]), axis=1)
+        kept = np.empty((len(places), 2), np.int64)
+        kept[:, 0], kept[:, 1] = np.divmod(places, size[1])
         return Fixations(kept, size, len(points) - len(rows), recorded, samples)
 
     def saliency_map(self, record, fixations=None, data=None):
@@ -389,10 +392,10 @@ def _read_gaze(path, fixation_type):
         if min(rows, columns) < 1:
             raise ValueError
         # MATLAB may have saved the empty ones in any shape.
-        pooled = [np.empty((0, 2)), *(array for array in gaze[wanted] if array.size)]
-        if any(array.shape[1] != 2 for array in pooled):
+        pooled = [array for array in gaze[wanted] if array.size]
+        points = np.concatenate(pooled or [np.empty((0, 2))])
+        if points.shape[1] != 2:
             raise ValueError
-        points = np.concatenate(pooled)
         counts = {wanted: len(points), other: sum(shape[0] for shape in gaze[other] if shape[1])}
     except (ValueError, TypeError, KeyError, OverflowError, AttributeError):
         raise Unreadable(
