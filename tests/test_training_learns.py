@@ -23,7 +23,7 @@ def test_ten_images_are_learned(reference_data, tmp_path):
     run(
         *['02-train.py', 'bce', '--size', '128x96', '--train', pickle, '--validation', pickle],
         *['--generator', 'weights/random_modelWeights.npz', '--batch-size', '2'],
-        *['--learning-rate', '0.012', '--epochs', str(EPOCHS), '--snapshot-every', '20', '--keep', '1'],
+        *['--learning-rate', '0.006', '--epochs', str(EPOCHS), '--snapshot-every', '10', '--keep', '1'],
     )
     columns = history.read(tmp_path / 'snapshots')
     truths = [sample.saliency.data / 255 for sample in samples.read(tmp_path / pickle)]
