@@ -7,7 +7,7 @@ from tests.conftest import script
 from utils import history, samples
 from utils.monitor import content_loss
 
-EPOCHS = 60
+EPOCHS = 52
 
 
 @pytest.mark.long
