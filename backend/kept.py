@@ -60,7 +60,7 @@ def function(name, make, *sources):
 
 def _key(sources):
     package = Path(__file__).parent
-    code = sorted({*map(Path, sources), *package.glob('*.py'), *package.glob('*.cpp')})
+    code = sorted({*map(Path, sources), *package.glob('*.py'), *package.glob('*.cpp'), *package.glob('*.h')})
     settings = [f'{setting.fullname}={setting.__get__(True, None)}' for setting in _config_var_list]
     parts = [
         platform.python_version(),
