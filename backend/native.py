@@ -39,11 +39,12 @@ def threads():
 
 
 def library(source, *flags):
-    """The shared library of one C++ file, which may include headers of its folder, from the user's compile folder or compiled into it.
+    """The shared library of one C++ file, from the user's compile folder or compiled into it.
 
     Parameters
     ----------
     source : path
+        May include headers of its folder.
     flags : str
         For the compiler, beside FLAGS.
 
