@@ -172,7 +172,7 @@ def _whose_shape(variable):
 
 
 def _gradient_of_upscaled(gradient, large):
-    """(gradient of what `large` was upscaled from, True) if `gradient`, that of `large`, serves nothing else."""
+    """(gradient of what `large` was upscaled from, True) if that of `large` serves nothing else."""
     small = winograd.upscaled_from(large) if large is not None else None
     if small is None:
         return gradient, False
