@@ -14,28 +14,19 @@ import numpy as np
 import theano
 import theano.tensor as T
 from theano.compile import optdb
-from theano.gof import Apply, Op
 from theano.gof.opt import Optimizer
-from theano.tensor.nnet.abstract_conv import (
-    AbstractConv2d,
-    AbstractConv2d_gradInputs,
-    AbstractConv2d_gradWeights,
-)
 
 from backend import native, winograd
+from backend.layer_op import FORWARD, GRADIENT_OF_FILTERS, GRADIENT_OF_INPUT, LayerOp, inputs_of
 
 # note: deviation 22: the original's convolutions are sums of products, by a BLAS or cuDNN
 SOURCE = Path(__file__).with_name('training.cpp')
-FORWARD, GRADIENT_OF_INPUT, GRADIENT_OF_FILTERS = range(3)  # as in training.cpp
 FEWEST = 16  # channels and filters: with less, padding them to 16 costs more than is won
 _lock = threading.Lock()  # training.cpp works in one place
 
 
-class Convolution3x3(Op):
+class Convolution3x3(LayerOp):
     """What a layer computes, or one of its gradients.
-
-    Inputs, all float32: FORWARD (input, filters), GRADIENT_OF_INPUT (gradient of the output, filters),
-    GRADIENT_OF_FILTERS (input, gradient of the output).
 
     Parameters
     ----------
@@ -50,12 +41,6 @@ class Convolution3x3(Op):
 
     def __init__(self, task, upscaled, flip):
         self.task, self.upscaled, self.flip = task, bool(upscaled), bool(flip)
-
-    def make_node(self, a, b):
-        inputs = [T.as_tensor_variable(variable) for variable in (a, b)]
-        if any(variable.dtype != 'float32' or variable.ndim != 4 for variable in inputs):
-            raise TypeError(f'float32 with four axes only, not {[variable.type for variable in inputs]}')
-        return Apply(self, inputs, [T.TensorType('float32', (False,) * 4)()])
 
     def infer_shape(self, node, shapes):
         a, b = shapes
@@ -123,43 +108,36 @@ class ReplaceConvolutions(Optimizer):
     """Replaces every such convolution and gradient that is left when the chains are found."""
 
     def apply(self, fgraph):
-        found = [node for node in fgraph.toposort() if _layer(node)]
-        if not found or not winograd.usable():
-            return
-        for node in found:
-            if node in fgraph.apply_nodes:
-                old, new = _replacement(node, *_layer(node))
+        found = [node for node in fgraph.toposort() if _possible(node)]
+        if found and winograd.usable(_engine):
+            for node in found:
+                old, new = _replacement(node)
                 fgraph.replace_validate(
                     old, T.patternbroadcast(new, old.broadcastable), reason='convolution3x3'
                 )
 
 
-def _replacement(node, task, filters):
+def _possible(node):
+    """Can training.cpp do what this node does?"""
+    found = inputs_of(node)
+    if not found or not winograd.plain(node, (1, 1)):
+        return False
+    task, (_, filters) = found
+    if task == GRADIENT_OF_FILTERS:
+        filters = _whose_shape(node.inputs[2])
+    return winograd.shared(filters, (3, 3)) and min(filters.get_value(borrow=True).shape[:2]) >= FEWEST
+
+
+def _replacement(node):
     """(a variable of the graph, the one that shall stand for it)."""
-    first, second = node.inputs[:2]
-    flip, old = node.op.filter_flip, node.outputs[0]
+    task, (first, second) = inputs_of(node)
+    old, flip = node.outputs[0], node.op.filter_flip
     if task == GRADIENT_OF_INPUT:
         old, upscaled = _gradient_of_upscaled(old, _whose_shape(node.inputs[2]))
-        return old, Convolution3x3(task, upscaled, flip)(second, filters)
+        return old, Convolution3x3(task, upscaled, flip)(first, second)
     small = winograd.upscaled_from(first)
     upscaled = small is not None
     return old, Convolution3x3(task, upscaled, flip)(small if upscaled else first, second)
-
-
-def _layer(node):
-    """(task, filters) if training.cpp can do what this node does, else None."""
-    op = node.op
-    if isinstance(op, AbstractConv2d):
-        task, filters = FORWARD, node.inputs[1]
-    elif isinstance(op, AbstractConv2d_gradInputs):
-        task, filters = GRADIENT_OF_INPUT, node.inputs[0]
-    elif isinstance(op, AbstractConv2d_gradWeights):
-        task, filters = GRADIENT_OF_FILTERS, _whose_shape(node.inputs[2])
-    else:
-        return None
-    if not winograd.plain(node, (1, 1)) or not winograd.shared(filters, (3, 3)):
-        return None
-    return (task, filters) if min(filters.get_value(borrow=True).shape[:2]) >= FEWEST else None
 
 
 def _whose_shape(variable):

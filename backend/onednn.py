@@ -18,31 +18,17 @@ import numpy as np
 import theano
 import theano.tensor as T
 from theano.compile import optdb
-from theano.gof import Apply, Op
 from theano.gof.opt import Optimizer
-from theano.tensor.nnet.abstract_conv import (
-    AbstractConv2d,
-    AbstractConv2d_gradInputs,
-    AbstractConv2d_gradWeights,
-)
 
 from backend import native
+from backend.layer_op import FORWARD, GRADIENT_OF_FILTERS, GRADIENT_OF_INPUT, LayerOp, inputs_of
 
 SCRATCH = 64 << 20  # bytes of an array in oneDNN's own layout; images are worked on so many at a time
-FORWARD, GRADIENT_OF_INPUT, GRADIENT_OF_FILTERS = range(3)
-TASKS = {
-    AbstractConv2d: FORWARD,
-    AbstractConv2d_gradInputs: GRADIENT_OF_INPUT,
-    AbstractConv2d_gradWeights: GRADIENT_OF_FILTERS,
-}
 _lock = threading.Lock()  # the scratch arrays are one for all
 
 
-class OneDNNConvolution(Op):
+class OneDNNConvolution(LayerOp):
     """What a layer computes, or one of its gradients.
-
-    Inputs, all float32: FORWARD (input, filters), GRADIENT_OF_INPUT (gradient of the output, filters),
-    GRADIENT_OF_FILTERS (input, gradient of the output).
 
     Parameters
     ----------
@@ -56,12 +42,6 @@ class OneDNNConvolution(Op):
 
     def __init__(self, task, pad, flip):
         self.task, self.pad, self.flip = task, pad, flip
-
-    def make_node(self, a, b):
-        inputs = [T.as_tensor_variable(variable) for variable in (a, b)]
-        if any(variable.dtype != 'float32' or variable.ndim != 4 for variable in inputs):
-            raise TypeError(f'float32 with four axes only, not {[variable.type for variable in inputs]}')
-        return Apply(self, inputs, [T.TensorType('float32', (False,) * 4)()])
 
     def infer_shape(self, node, shapes):
         a, b = shapes
@@ -287,9 +267,7 @@ class ReplaceConvolutions(Optimizer):
         found = [node for node in fgraph.toposort() if _pad(node) is not None]
         if found and usable():
             for node in found:
-                first, second = node.inputs[:2]
-                task, old = TASKS[type(node.op)], node.outputs[0]
-                inputs = (second, first) if task == GRADIENT_OF_INPUT else (first, second)
+                (task, inputs), old = inputs_of(node), node.outputs[0]
                 new = OneDNNConvolution(task, _pad(node), bool(node.op.filter_flip))(*inputs)
                 fgraph.replace_validate(old, T.patternbroadcast(new, old.broadcastable), reason='onednn')
 
@@ -297,7 +275,7 @@ class ReplaceConvolutions(Optimizer):
 def _pad(node):
     """(rows, columns) of padding, of a convolution or gradient that oneDNN can do; else None."""
     op = node.op
-    if type(op) not in TASKS or any(v.dtype != 'float32' for v in (*node.inputs[:2], *node.outputs)):
+    if not inputs_of(node) or any(v.dtype != 'float32' for v in (*node.inputs[:2], *node.outputs)):
         return None
     if (
         tuple(op.subsample) != (1, 1)

@@ -7,7 +7,7 @@ import inputs
 import numpy as np
 import pytest
 
-from backend import lasagne, theano, winograd
+from backend import lasagne, onednn, theano, winograd
 from models.model import Model
 from models.model_bce import ModelBCE
 from models.model_salgan import ModelSALGAN
@@ -17,6 +17,7 @@ T = theano.tensor
 get_output, set_all_param_values = lasagne.layers.get_output, lasagne.layers.set_all_param_values
 
 needs_avx2 = pytest.mark.skipif(not winograd.usable(), reason='no AVX2 and FMA here, or turned off')
+OTHERS = 'OneDNNConvolution' if onednn.usable() else 'CorrMM'
 
 
 def chains(function):
@@ -174,7 +175,7 @@ def test_other_convolutions_are_left_alone():
 @pytest.mark.parametrize(
     'environment', [{'SALGAN_CONV': 'corrmm'}, {'THEANO_FLAGS': 'floatX=float64'}, {'NO_AVX2': '1'}]
 )
-def test_theano_does_it_where_chains_cannot_or_shall_not(environment):
+def test_others_do_it_where_chains_cannot_or_shall_not(environment):
     code = """
 import os
 from backend import native, winograd
@@ -185,10 +186,11 @@ function = Model(32, 32, 1).predictFunction
 print(sorted({type(node.op).__name__ for node in function.maker.fgraph.toposort()}))
 """
     ops = run_python(code, **environment)
-    assert 'Chain' not in ops and 'CorrMM' in ops
+    alone = 'NO_AVX2' not in environment  # no float64 for oneDNN
+    assert 'Chain' not in ops and ('CorrMM' if alone else OTHERS) in ops
 
 
-def test_a_compiler_that_refuses_leaves_it_to_theano():
+def test_a_compiler_that_refuses_leaves_it_to_others():
     code = """
 from backend import native, winograd
 native.FLAGS += ('-no-such-flag',)
@@ -197,7 +199,7 @@ function = Model(32, 32, 1).predictFunction
 print(sorted({type(node.op).__name__ for node in function.maker.fgraph.toposort()}))
 """
     ops = run_python(code)
-    assert 'Chain' not in ops and 'CorrMM' in ops
+    assert 'Chain' not in ops and OTHERS in ops
 
 
 @needs_avx2
