@@ -59,6 +59,14 @@ def start_02(*arguments, cwd, **environment):
     )
 
 
+def wait_for_line(process, start):
+    """Waits until 02 says something that begins so; gives that line."""
+    for line in process.stderr:
+        if line.startswith(start):
+            return line
+    raise AssertionError(f'no line {start!r}')
+
+
 def arrays_of(folder):
     """Every array of every snapshot and checkpoint in `folder`, by file and name, without the histories."""
     found = {}
