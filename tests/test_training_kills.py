@@ -6,14 +6,12 @@ import shutil
 import signal
 import sys
 import time
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from backend import lasagne, theano
 from tests.conftest import script
-from tests.training import arrays_of, load_02, seeded_samples, start_02, wait_for_line, write_pickle
+from tests.training import arrays_of, forked, seeded_samples, start_02, wait_for_line, write_pickle
 from utils import checkpoint, history, weights
 
 KILLS = 20
@@ -35,77 +33,20 @@ def data(tmp_path_factory):
 # --- every file operation of a run, with networks that cost nothing ---
 
 
-def small_build(options, start, initial, found):
-    """In place of 02's `build`: small networks, of which an update costs nothing and hangs on all before."""
+def before_changes(output, call):
+    """Calls `call(operation, path)` before every change to files in the folder `output` from now on.
 
-    def network():
-        layer = lasagne.layers.InputLayer((1, 4))
-        for _ in range(27):  # as many arrays as a generator has
-            layer = lasagne.layers.DenseLayer(layer, 4, W=initial.randn(4, 4))
-        return layer, theano.shared(np.zeros((4, 4), layer.W.dtype))
-
-    def trains(layer, added_up):
-        def call(images, maps):
-            seen = images.mean(axis=(1, 2, 3)).dot([1, 2]) / 765 * maps.mean()
-            gradient = np.tanh(layer.W.get_value() + seen)
-            added_up.set_value(added_up.get_value() + gradient**2)
-            layer.W.set_value(layer.W.get_value() - 0.01 * gradient)
-            return [gradient.mean()] * (3 if options.mode == 'salgan' else 1)
-
-        return call
-
-    G, G_added_up = network()
-    if start.get('generator'):
-        weights.set_values(G, start['generator'])
-    model = SimpleNamespace(
-        net={'output': G},
-        G_updates={G_added_up: None},
-        G_trainFunction=trains(G, G_added_up),
-        predictFunction=lambda images: 1 / (1 + np.exp(G.W.get_value()[0, 0] - images[:, :1] / 255)),
-    )
-    if options.mode == 'salgan':
-        D, D_added_up = network()
-        model.discriminator, model.D_updates = {'prob': D}, {D_added_up: None}
-        model.D_trainFunction = trains(D, D_added_up)
-    return model
-
-
-def forked(arguments, output, before=None):
-    """Runs 02 with `small_build` in a fork of this process, to its end or to the signal that ends it.
-
-    Parameters
-    ----------
-    before : function of (operation, path), optional
-        Called in the fork before every change to files in the folder `output`: 'open' (to write),
-        'os.rename', 'os.remove', 'os.mkdir'.
-
-    Returns
-    -------
-    int, the exit status, or less than 0: the signal
+    The operations are 'open' (to write), 'os.rename', 'os.remove' and 'os.mkdir'.
     """
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        main = load_02().main
-        main.__globals__['build'] = small_build
-        sys.argv = ['02-train.py', *map(os.fspath, arguments)]
 
-        def inside(path):
-            return str(path).startswith(str(output))
+    def hook(event, details):
+        if event == 'open' and not details[2] & (os.O_WRONLY | os.O_RDWR):
+            return
+        changes = event in ('open', 'os.rename', 'os.remove', 'os.mkdir')
+        if changes and str(details[0]).startswith(str(output)):
+            call(event, details[0])
 
-        def hook(event, details):
-            if event == 'open' and not details[2] & (os.O_WRONLY | os.O_RDWR):
-                return
-            if event in ('open', 'os.rename', 'os.remove', 'os.mkdir') and inside(details[0]):
-                before(event, details[0])
-
-        if before:
-            sys.addaudithook(hook)
-        os._exit(main())
-    finally:
-        os._exit(99)
+    sys.addaudithook(hook)
 
 
 def changes_of(arguments, output, log):
@@ -117,7 +58,7 @@ def changes_of(arguments, output, log):
         size = os.path.getsize(path) if operation == 'os.rename' else 0
         os.write(descriptor, f'{operation} {size}\n'.encode())
 
-    assert forked(arguments, output, note) == 0
+    assert forked(arguments, prepare=lambda: before_changes(output, note)) == 0
     lines, sizes = [line.split() for line in log.read_text().splitlines()], []
     for (operation, _), (following, size) in zip(lines, [*lines[1:], ['none', '0']]):
         sizes.append(int(size) if (operation, following) == ('open', 'os.rename') else None)
@@ -125,8 +66,8 @@ def changes_of(arguments, output, log):
 
 
 def kill_at(number, size):
-    """For `forked`: kills the process before its change `number`; or, with a `size`, when it has written so
-    many bytes after that change."""
+    """For `before_changes`: kills the process before its change `number`; or, with a `size`, when it has
+    written so many bytes after that change."""
     count = iter(range(10**6))
 
     def before(operation, path):
@@ -153,9 +94,9 @@ def test_a_kill_before_or_within_any_change_to_files_changes_nothing(data, tmp_p
     for number, size in kills:
         output = tmp_path / f'{number}-{size}'
         command = arguments(data, 'salgan', output, *more, '--resume')
-        killed = forked(command, output, kill_at(number, size))
+        killed = forked(command, prepare=lambda: before_changes(output, kill_at(number, size)))  # noqa: B023
         assert killed == -(signal.SIGKILL if size is None else signal.SIGXFSZ), (number, size)
-        assert forked(command, output) == 0, (number, size)
+        assert forked(command) == 0, (number, size)
         assert_same(undisturbed, output)
         shutil.rmtree(output)
 
