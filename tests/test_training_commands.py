@@ -69,7 +69,7 @@ def test_the_defaults_are_the_originals():
 
 def test_every_row_of_the_papers_tables_has_its_command():
     rows = re.findall(r'^\| (Table \d, \S+) \| `python 02-train.py (.*)` \|$', README, re.MULTILINE)
-    differ = {
+    differ: dict = {
         'Table 2, BCE': {'mode': 'bce', 'epochs': 15, 'downsample': 1},
         'Table 2, BCE/2': {'mode': 'bce', 'epochs': 15, 'downsample': 2},
         'Table 2, BCE/4': {'mode': 'bce', 'epochs': 15},
@@ -146,7 +146,12 @@ def test_the_bar_shows_epoch_costs_and_time_left():
     def slow(*arguments):
         model = small_build(*arguments)
         train = model.G_trainFunction
-        model.G_trainFunction = lambda *batch: (time.sleep(0.2), train(*batch))[1]
+
+        def update(*batch):
+            time.sleep(0.2)
+            return train(*batch)
+
+        model.G_trainFunction = update
         return model
 
     shown = []

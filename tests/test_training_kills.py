@@ -50,8 +50,7 @@ def before_changes(output, call):
 
 
 def changes_of(arguments, output, log):
-    """Runs 02 to its end: for every change to files, in order, how many bytes are written after it; None but
-    for an 'open'."""
+    """Runs 02 to its end: its changes to files, in order, as (operation, bytes written after it)."""
     descriptor = os.open(log, os.O_CREAT | os.O_WRONLY)
 
     def note(operation, path):
@@ -59,10 +58,9 @@ def changes_of(arguments, output, log):
         os.write(descriptor, f'{operation} {size}\n'.encode())
 
     assert forked(arguments, prepare=lambda: before_changes(output, note)) == 0
-    lines, sizes = [line.split() for line in log.read_text().splitlines()], []
-    for (operation, _), (following, size) in zip(lines, [*lines[1:], ['none', '0']]):
-        sizes.append(int(size) if (operation, following) == ('open', 'os.rename') else None)
-    return sizes
+    lines = [line.split() for line in log.read_text().splitlines()]
+    # what is opened is written and then moved into place, of which the size is known
+    return [(operation, int(size)) for (operation, _), (_, size) in zip(lines, [*lines[1:], ['none', '0']])]
 
 
 def kill_at(number, size):
@@ -87,9 +85,9 @@ def test_a_kill_before_or_within_any_change_to_files_changes_nothing(data, tmp_p
     more = ['--encoder', 'random', '--epochs', '3', '--snapshot-every', '2', '--keep', '1']
     more += ['--bootstrap-epochs', '1']
     undisturbed = tmp_path / 'undisturbed'
-    sizes = changes_of(arguments(data, 'salgan', undisturbed, *more), undisturbed, tmp_path / 'log')
-    kills = [(number, None) for number in range(len(sizes))]
-    kills += [(number, size // 2) for number, size in enumerate(sizes) if size]
+    changes = changes_of(arguments(data, 'salgan', undisturbed, *more), undisturbed, tmp_path / 'log')
+    kills = [(number, None) for number, (operation, _) in enumerate(changes) if operation != 'os.rename']
+    kills += [(number, size // 2) for number, (operation, size) in enumerate(changes) if operation == 'open']
     assert len(kills) > 40
     for number, size in kills:
         output = tmp_path / f'{number}-{size}'

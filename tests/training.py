@@ -126,7 +126,7 @@ def forked(arguments, prepare=None, build=small_build, stderr=None):
         run(load.main)
     except SystemExit as end:
         sys.stderr.flush()
-        os._exit(end.code)
+        os._exit(int(end.code or 0))
     finally:
         os._exit(99)
 
