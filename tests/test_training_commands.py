@@ -264,3 +264,43 @@ def test_samples_of_another_size_or_without_a_map_are_refused_by_name(folder):
     assert status == 2
     assert 'validationData.pickle: 1 of 4 samples do not fit --size 32x32: odd.png (32x48)' in said
     assert 'run 01 with that --size' in said
+
+
+def spoil(path, how):
+    """Makes the pickle of samples at `path` what it should not be."""
+    data = path.read_bytes()
+    path.unlink(missing_ok=True)
+    if how == 'a folder':
+        path.mkdir()
+    elif how == 'a pipe':
+        os.mkfifo(path)
+    elif how == 'without samples':
+        write_pickle(path, [])
+    elif how == 'a truncated stream':
+        write_pickle(path, seeded_samples(1, 7, 32, 32), stream=True)
+        path.write_bytes(path.read_bytes()[:-100])
+    elif how != 'missing':
+        path.write_bytes({'empty': b'', 'truncated': data[:-100], 'hostile': HOSTILE}[how])
+
+
+HOSTILE = b'cos\nsystem\n(S"touch harm-was-done"\ntR.'
+KINDS = [
+    'missing',
+    'a folder',
+    'a pipe',
+    'empty',
+    'without samples',
+    'truncated',
+    'a truncated stream',
+    'hostile',
+]
+
+
+@pytest.mark.parametrize('how', KINDS)
+@pytest.mark.parametrize('name', [TRAIN, VALIDATION])
+def test_what_are_no_samples_is_refused_by_name_and_nothing_runs(folder, name, how):
+    spoil(folder / name, how)
+    status, said = run('bce', *SMALL)
+    assert (status, name in said) == (2, True)
+    assert {path.name for path in folder.iterdir()} == {'data', 'said.txt', 'snapshots'}
+    assert not list((folder / 'snapshots').iterdir())
