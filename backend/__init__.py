@@ -8,6 +8,7 @@ from backend import checks, flags, mends, notices
 
 checks.python()  # a version that the mends were made for
 checks.user_flags()
+checks.convolutions()  # SALGAN_CONV
 flags.translate()  # the spellings of 2017; float32 and no system BLAS unless the user says otherwise
 checks.compiler()  # without one Theano would run in Python, silently, a hundred times slower
 checks.compile_folder()  # where Theano keeps its C modules
@@ -20,8 +21,10 @@ notices.announce_compilation()  # once, and only when there is something to comp
 checks.gpu_in_use()  # device=cuda means the card or nothing
 lasagne = mends.import_lasagne()
 
-from backend import winograd  # noqa: E402  (needs both)
+from backend import convolutions, onednn, winograd  # noqa: E402  (they need both)
 
 winograd.register()
+convolutions.register()
+onednn.register()
 
 __all__ = ['lasagne', 'theano']

@@ -51,6 +51,15 @@ def compiler():
         )
 
 
+def convolutions():
+    """The environment's SALGAN_CONV."""
+    choice = os.environ.get('SALGAN_CONV', '')
+    if choice not in ('', 'onednn', 'corrmm'):
+        raise CannotRun(
+            f'SALGAN_CONV={choice} is unknown: set it to onednn or corrmm, or leave it out for the fastest'
+        )
+
+
 def compile_folder():
     """The folder of compiled modules, and those that Theano has made in it, can be written to.
 

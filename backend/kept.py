@@ -12,7 +12,7 @@ import numpy as np
 import theano
 from theano.configparser import _config_var_list
 
-from backend import native, winograd
+from backend import native, onednn, winograd
 
 DEEP = 20000  # pickling goes down the graph from its output, node by node
 
@@ -60,7 +60,7 @@ def function(name, make, *sources):
 
 def _key(sources):
     package = Path(__file__).parent
-    code = sorted({*map(Path, sources), *package.glob('*.py'), *package.glob('*.cpp')})
+    code = sorted({*map(Path, sources), *package.glob('*.py'), *package.glob('*.cpp'), *package.glob('*.h')})
     settings = [f'{setting.fullname}={setting.__get__(True, None)}' for setting in _config_var_list]
     parts = [
         platform.python_version(),
@@ -69,7 +69,7 @@ def _key(sources):
         np.__version__,
         *sorted(settings),
         ' '.join(sorted(native.cpu_features())),
-        str(winograd.usable()),
+        f'{winograd.usable()} {onednn.usable()}',
         *(hashlib.sha256(path.read_bytes()).hexdigest() for path in code),
     ]
     return hashlib.sha256('\0'.join(parts).encode()).hexdigest()[:24]

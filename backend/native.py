@@ -8,6 +8,7 @@ import platform
 import stat
 import subprocess
 import tempfile
+from pathlib import Path
 
 from backend import notices
 
@@ -43,6 +44,7 @@ def library(source, *flags):
     Parameters
     ----------
     source : path
+        May include headers of its folder.
     flags : str
         For the compiler, beside FLAGS.
 
@@ -57,12 +59,11 @@ def library(source, *flags):
     """
     import theano
 
-    with open(source, 'rb') as file:
-        code = file.read()
+    code = [path.read_bytes() for path in (Path(source), *sorted(Path(source).parent.glob('*.h')))]
     version = subprocess.run(
         [theano.config.cxx, '--version'], capture_output=True, stdin=subprocess.DEVNULL, check=False
     ).stdout
-    key = [code, version, *(flag.encode() for flag in (theano.config.cxx, *FLAGS, *flags))]
+    key = [*code, version, *(flag.encode() for flag in (theano.config.cxx, *FLAGS, *flags))]
     key.append(' '.join(sorted(cpu_features())).encode())
     digest = hashlib.sha256(b'\0'.join(hashlib.sha256(part).digest() for part in key)).hexdigest()
     name = f'{os.path.splitext(os.path.basename(source))[0]}-{digest[:24]}.so'

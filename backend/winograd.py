@@ -5,7 +5,8 @@ nearest-neighbour upscaling by 2 before such a convolution; at the end a 1 x 1 c
 All of it in float32 on the CPU, and only where nothing else needs what is computed between, so never where a
 gradient goes through. The rest of the graph is Theano's.
 
-`SALGAN_CONV=corrmm` in the environment leaves everything to Theano, as does a CPU without AVX2 and FMA.
+`SALGAN_CONV=onednn` or `corrmm` in the environment leaves everything to oneDNN or to Theano alone, as does a
+CPU without AVX2 and FMA.
 """
 
 import ctypes
@@ -156,7 +157,7 @@ def _engine():
 
 def usable():
     """Whether chains run here: not turned off, on a CPU with AVX2 and FMA, a compiler that takes them."""
-    if os.environ.get('SALGAN_CONV') == 'corrmm' or theano.config.device != 'cpu':
+    if os.environ.get('SALGAN_CONV') in ('corrmm', 'onednn') or theano.config.device != 'cpu':
         return False
     if not {'avx2', 'fma'} <= native.cpu_features():
         return False
@@ -219,7 +220,7 @@ def _pool(variable):
     node = variable.owner
     if node and isinstance(node.op, Pool):
         before = node.inputs[0]
-        if _same(variable, pool_2d(before, ws=(2, 2), ignore_border=True, mode='max'), before):
+        if same(variable, pool_2d(before, ws=(2, 2), ignore_border=True, mode='max'), before):
             return POOL, False, before, []
     return None
 
@@ -233,12 +234,12 @@ def _convolution(variable):
     convolution, bias = _input(activation, 0), _input(_input(activation, 1), 0)
     if bias is None or bias.ndim != 1 or not _filters(convolution, (1, 1), (3, 3)):
         return None
-    if not _same(variable, rectify(convolution + bias.dimshuffle('x', 0, 'x', 'x')), convolution, bias):
+    if not same(variable, rectify(convolution + bias.dimshuffle('x', 0, 'x', 'x')), convolution, bias):
         return None
     before, filters = convolution.owner.inputs
     flip = bool(convolution.owner.op.filter_flip)
-    small = _input(_input(_input(_input(_input(_input(before, 0), 0), 0), 0), 0), 0)
-    if small is not None and small.ndim == 4 and _same(before, _upscaled(small), small):
+    small = upscaled_from(before)
+    if small is not None:
         return UPSCALED_CONVOLUTION, flip, small, [filters, bias]
     return CONVOLUTION, flip, before, [filters, bias]
 
@@ -255,19 +256,38 @@ def _weighted_sum(variable):
 def _filters(variable, border, shape):
     """Is `variable` a float32 convolution so padded, with a shared variable of filters of such shape?"""
     node = variable.owner if variable is not None else None
-    if not node or not isinstance(node.op, AbstractConv2d) or variable.dtype != 'float32':
+    if not node or not isinstance(node.op, AbstractConv2d):
         return False
-    op, filters = node.op, node.inputs[1]
+    return plain(node, border) and shared(node.inputs[1], shape)
+
+
+def plain(node, border):
+    """Is it all float32, in the plane, so padded, and neither strided, dilated nor grouped?
+
+    `node` is a convolution of Theano's or one of its gradients.
+    """
+    op = node.op
     return (
         op.convdim == 2
         and op.border_mode in (border, 'valid' if border == (0, 0) else border)
         and tuple(op.subsample) == (1, 1) == tuple(op.filter_dilation)
         and op.num_groups == 1
         and not op.unshared
-        and isinstance(filters, SharedVariable)
-        and filters.get_value(borrow=True).shape[2:] == shape
-        and all(v.dtype == 'float32' for v in node.inputs)
+        and all(v.dtype == 'float32' for v in (*node.inputs[:2], *node.outputs))
     )
+
+
+def shared(filters, shape):
+    """Is it a shared variable of filters of such shape?"""
+    return isinstance(filters, SharedVariable) and filters.get_value(borrow=True).shape[2:] == shape
+
+
+def upscaled_from(variable):
+    """What `variable` is the nearest-neighbour upscaling by 2 of, or None."""
+    small = _input(_input(_input(_input(_input(_input(variable, 0), 0), 0), 0), 0), 0)
+    if small is not None and small.ndim == 4 and same(variable, _upscaled(small), small):
+        return small
+    return None
 
 
 def _upscaled(variable):
@@ -284,7 +304,8 @@ def _input(variable, index):
     return node.inputs[index]
 
 
-def _same(variable, expected, *leaves):
+def same(variable, expected, *leaves):
+    """Are both computed by the same operations from the leaves?"""
     return variable.type == expected.type and equal_computations(
         [variable], [expected], list(leaves), list(leaves)
     )

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [ROOT, os.path.join(ROOT, 'tests', 'golden')]
@@ -22,9 +23,11 @@ REQUIREMENTS = [
     'onnx==1.23.2',
     'onnxruntime==1.32.0',
     'ncnn==1.0.20261020',
+    'opencv-python-headless==4.11.0.86',
 ]
 NAMES = {
-    'theano': 'ours',
+    'theano': 'ours (Winograd)',
+    'onednn': 'ours (oneDNN alone)',
     'corrmm': 'Theano alone (CorrMM)',
     'channels_last': 'PyTorch channels_last',
     'torch': 'PyTorch eager',
@@ -32,14 +35,17 @@ NAMES = {
     'onnxruntime': 'onnxruntime',
     'ncnn': 'ncnn',
 }
-OURS = ('theano', 'corrmm', 'float64')
-PREDICT = ('theano', 'corrmm', 'channels_last', 'torch', 'compiled')
-TRAIN = ('theano', 'corrmm', 'torch', 'channels_last')
+OURS = ('theano', 'onednn', 'corrmm', 'float64')
+TORCH = ('torch', 'channels_last', 'compiled')
+SIZES = ('32x32', '64x48', '128x96', '256x192', '320x240', '512x384', '640x480', '1024x768')
+PARTS = ('predict', 'bce', 'salgan', 'sizes', 'start-up')
 
 
 def main():
     arguments = options()
     import numpy as np
+
+    from utils.command_line import network_size
 
     os.environ['OMP_NUM_THREADS'] = str(arguments.threads)
     python = environment(arguments.environment)
@@ -49,19 +55,27 @@ def main():
     )
     with tempfile.TemporaryDirectory() as folder:
         prepare(folder, python)
-        if arguments.only != 'bce':
+        if 'predict' in arguments.only:
             for batch in arguments.batches:
                 images(folder, batch, width, height)
                 expected = os.path.join(folder, 'expected.npy')
                 Engine('float64', 'predict', folder, python, expected).end()
-                engines = PREDICT + (('onnxruntime', 'ncnn') if batch == 1 else ())
+                engines = OURS[:3] + TORCH + (('onnxruntime', 'ncnn') if batch == 1 else ())
                 rows = measure(engines, 'predict', folder, python, arguments.runs, np.load(expected))
                 table(f'prediction, batch {batch}', rows, 'channels_last')
-        if arguments.only != 'predict':
-            batch = 32 if arguments.long else 8
-            images(folder, batch, width, height)
-            rows = measure(TRAIN, 'bce', folder, python, max(2, arguments.runs // 3))
-            table(f'one bce update, batch {batch}', rows, 'torch')
+        for task in ('bce', 'salgan'):
+            if task in arguments.only:
+                batch = 32 if arguments.long else 8
+                images(folder, batch, width, height)
+                rows = measure(OURS[:3] + TORCH, task, folder, python, max(2, arguments.runs // 3))
+                table(f'one {task} update of the generator, batch {batch}', rows, 'torch')
+        if 'sizes' in arguments.only:
+            for size in SIZES:
+                images(folder, 1, *network_size(size))
+                rows = measure(('theano', 'corrmm'), 'predict', folder, python, arguments.runs)
+                table(f'prediction, {size}', rows, 'corrmm')
+        if 'start-up' in arguments.only:
+            start_up(folder, python, arguments.runs)
 
 
 def options():
@@ -76,7 +90,7 @@ def options():
     parser.add_argument('--size', type=network_size, default='256x192', help='width x height')
     parser.add_argument('--threads', type=positive, default=native.threads(), help='of every engine')
     parser.add_argument('--long', action='store_true', help='updates at batch 32, as in the paper, not 8')
-    parser.add_argument('--only', choices=('predict', 'bce'), help='one of the two parts')
+    parser.add_argument('--only', choices=PARTS, nargs='*', default=PARTS, help='some of the parts')
     parser.add_argument(
         '--environment', default=os.path.join(ROOT, '.venv-benchmark'), help='where the others are installed'
     )
@@ -94,13 +108,12 @@ def cpu():
 def environment(folder):
     """The Python of the benchmark's environment, made if it is not there."""
     python = os.path.join(folder, 'bin', 'python')
-    stamp = os.path.join(folder, 'installed')
-    if not os.path.exists(stamp):
+    stamp = Path(folder, 'installed')
+    if not stamp.exists() or stamp.read_text() != str(REQUIREMENTS):
         print(f'installing {", ".join(REQUIREMENTS)} into {folder}', file=sys.stderr)
         subprocess.run([sys.executable, '-m', 'venv', folder], check=True)
         subprocess.run([python, '-m', 'pip', 'install', '--quiet', *REQUIREMENTS], check=True)
-        with open(stamp, 'w', encoding='ascii'):
-            pass
+        stamp.write_text(str(REQUIREMENTS))
     return python
 
 
@@ -158,7 +171,7 @@ class Engine:
     """A process of benchmarks/cpu_engine.py."""
 
     def __init__(self, name, task, folder, python, map_file=''):
-        flags = {'float64': {'THEANO_FLAGS': 'floatX=float64'}, 'corrmm': {'SALGAN_CONV': 'corrmm'}}
+        flags = {'float64': {'THEANO_FLAGS': 'floatX=float64'}, **{n: {'SALGAN_CONV': n} for n in OURS[1:3]}}
         script = os.path.join(ROOT, 'benchmarks', 'cpu_engine.py')
         start = time.perf_counter()
         process: subprocess.Popen = subprocess.Popen(
@@ -234,6 +247,36 @@ def table(title, rows, base):
             flush=True,
         )
     print(f'ratio: to {NAMES[base]}; start-up: from process start to the first result, compiled before')
+
+
+def start_up(folder, python, runs):
+    """From process start to a photograph's written map, by 03-predict.py and by the same in PyTorch."""
+    import cv2
+    import numpy as np
+
+    photograph, output = os.path.join(folder, 'photograph.png'), os.path.join(folder, 'saliency')
+    cv2.imwrite(photograph, np.random.RandomState(0).randint(0, 256, (480, 640, 3), np.uint8))
+    script, npz = os.path.join(ROOT, '03-predict.py'), os.path.join(folder, 'generator.npz')
+    torch_script, pt = (
+        os.path.join(ROOT, 'benchmarks', 'torch_predict.py'),
+        os.path.join(folder, 'generator.pt'),
+    )
+    commands = {
+        'ours': [sys.executable, script, photograph, '--weights', npz, '--output', output],
+        'PyTorch channels_last': [python, torch_script, pt, photograph, os.path.join(folder, 'map.jpg')],
+    }
+    flags = {'THEANO_FLAGS': f'base_compiledir={os.path.join(folder, "compiled")}'}
+    times: dict = {name: [] for name in commands}
+    for _ in range(runs + 1):
+        for name, command in commands.items():
+            start = time.perf_counter()
+            subprocess.run(command, check=True, capture_output=True, env={**os.environ, **flags})
+            times[name].append(time.perf_counter() - start)
+    print('\nstart-up: from process start to the written map of one photograph of 640 x 480')
+    print(f'{"":24}{"first time":>11}{"seconds":>9}{"ratio":>8}')
+    base = np.median(times['PyTorch channels_last'][1:])
+    for name, (first, *others) in times.items():
+        print(f'{name:24}{first:11.1f}{np.median(others):9.2f}{np.median(others) / base:8.2f}', flush=True)
 
 
 if __name__ == '__main__':

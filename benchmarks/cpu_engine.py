@@ -36,6 +36,7 @@ def peak():
 
 def theano(task, folder, images):
     from models.model_bce import ModelBCE
+    from models.model_salgan import ModelSALGAN
     from models.prediction import Predictor
     from utils.weights import read_generator, set_values
 
@@ -44,7 +45,7 @@ def theano(task, folder, images):
         predictor = Predictor(arrays, images.shape[3], images.shape[2])
         pictures = images.transpose(0, 2, 3, 1).astype(np.uint8)
         return lambda: predictor(pictures)
-    model = ModelBCE(images.shape[3], images.shape[2], len(images))
+    model = (ModelBCE if task == 'bce' else ModelSALGAN)(images.shape[3], images.shape[2], len(images))
     set_values(model.net['output'], arrays)
     maps = truth(images)
     return lambda: model.G_trainFunction(images, maps)
@@ -66,34 +67,73 @@ def torch_eager(task, folder, images, channels_last=False, compiled=False):
     layout = torch.channels_last if channels_last else torch.contiguous_format
     network = network.to(memory_format=layout)
     batch = torch.from_numpy(images).to(memory_format=layout)
-    if task == 'bce':
-        return torch_update(torch, network, batch, torch.from_numpy(truth(images)))
+    network = torch.compile(network) if compiled else network
+    if task != 'predict':
+        return torch_update(torch, task, network, batch, torch.from_numpy(truth(images)))
     network.eval()
-    predict = torch.compile(network) if compiled else network
 
     def run():
         with torch.inference_mode():
-            return predict(batch)[:, 0].numpy()
+            return network(batch)[:, 0].numpy()
 
     return run
 
 
-def torch_update(torch, network, images, maps):
-    """One update of models.model_bce: conv1_1 .. conv3_3 frozen, Nesterov momentum 0.5."""
+def torch_update(torch, task, network, images, maps):
+    """One update of models.model_bce, or of the generator in models.model_salgan."""
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(not name.startswith(('conv1', 'conv2', 'conv3')))
+        parameter.requires_grad_(not re.search('conv[123]_', name) or 'uconv' in name)
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.SGD(trained, 1e-3, momentum=0.5, nesterov=True)
-    pool = torch.nn.AvgPool2d(4)
+    pool, cross_entropy = torch.nn.AvgPool2d(4), torch.nn.functional.binary_cross_entropy
+    if task == 'bce':
+        optimizer = torch.optim.SGD(trained, 1e-3, momentum=0.5, nesterov=True)
+    else:
+        optimizer = torch.optim.Adagrad(trained, 3e-4)
+        judge = torch_discriminator(torch, *images.shape[2:])
 
     def run():
         optimizer.zero_grad()
-        loss = torch.nn.functional.binary_cross_entropy(pool(network(images)), pool(maps))
+        prediction = network(images)
+        loss = cross_entropy(pool(prediction), pool(maps))
+        if task == 'salgan':
+            judged = judge(torch.cat([prediction, images], 1))
+            loss = cross_entropy(judged, torch.ones_like(judged)) + loss / 20
+            with torch.no_grad():  # the discriminator's own cost is reported too
+                judge(torch.cat([maps, images], 1))
         loss.backward()
         optimizer.step()
         return loss.item()
 
     return run
+
+
+def torch_discriminator(torch, rows, columns):
+    """As many operations as models.discriminator has, but for the weight normalisation; not trained."""
+    nn = torch.nn
+
+    def convolution(channels, filters):
+        return nn.Conv2d(channels, filters, 3, padding=1), nn.ReLU()
+
+    network = nn.Sequential(
+        nn.Conv2d(4, 3, 1),
+        nn.ReLU(),
+        *convolution(3, 32),
+        nn.MaxPool2d(4),
+        *convolution(32, 64),
+        *convolution(64, 64),
+        nn.MaxPool2d(2),
+        *convolution(64, 64),
+        *convolution(64, 64),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(64 * (rows // 16) * (columns // 16), 100),
+        nn.Tanh(),
+        nn.Linear(100, 2),
+        nn.Tanh(),
+        nn.Linear(2, 1),
+        nn.Sigmoid(),
+    )
+    return network.requires_grad_(False)
 
 
 def torch_channels_last(task, folder, images):
@@ -130,7 +170,7 @@ def ncnn(task, folder, images):
 
     def run():
         extractor = net.create_extractor()
-        extractor.input('images', ncnn.Mat(np.ascontiguousarray(images[0, ::-1] - mean)))
+        extractor.input('images', ncnn.Mat(np.ascontiguousarray(images[0, ::-1] - mean)).clone())
         return np.array(extractor.extract('maps')[1])
 
     return run
@@ -144,6 +184,7 @@ def truth(images):
 ENGINES = {
     'theano': theano,
     'corrmm': theano,
+    'onednn': theano,
     'float64': theano,
     'torch': torch_eager,
     'channels_last': torch_channels_last,

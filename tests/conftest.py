@@ -52,6 +52,31 @@ def script(name, *arguments, cwd=None, timeout=600, **environment):
     )
 
 
+def run_python(code, *arguments, **environment):
+    """What `code` prints, run by another Python."""
+    prelude = f'import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests" / "golden")!r}]\n'
+    return subprocess.run(
+        [sys.executable, '-c', prelude + code, *map(str, arguments)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def passes_when_compiled(name, sanitisers, folder):
+    """Compiles one of the C++ checks of this folder and runs it."""
+    from backend import native, theano
+
+    program = folder / 'check'
+    flags = [flag for flag in native.FLAGS if flag not in ('-shared', '-fPIC', '-O3')]
+    command = [theano.config.cxx, '-O1', '-g', '-mavx2', '-mfma', *flags, *sanitisers, '-o', str(program)]
+    subprocess.run([*command, str(ROOT / 'tests' / name)], check=True)
+    quietly = {**os.environ, 'OMP_WAIT_POLICY': 'passive'}  # more threads than cores
+    result = subprocess.run([program], capture_output=True, text=True, check=False, env=quietly)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A folder on a disk of 1 MB of its own; skips where the user may not mount one."""

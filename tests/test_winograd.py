@@ -2,18 +2,16 @@
 
 import os
 import resource
-import subprocess
-import sys
 
 import inputs
 import numpy as np
 import pytest
 
-from backend import lasagne, native, theano, winograd
+from backend import lasagne, theano, winograd
 from models.model import Model
 from models.model_bce import ModelBCE
 from models.model_salgan import ModelSALGAN
-from tests.conftest import ROOT
+from tests.conftest import passes_when_compiled, run_python
 
 T = theano.tensor
 get_output, set_all_param_values = lasagne.layers.get_output, lasagne.layers.set_all_param_values
@@ -31,32 +29,11 @@ def generator(width, height, seed, model=ModelBCE):
     return built
 
 
-def run_python(code, *arguments, **environment):
-    """What `code` prints, run by another Python."""
-    prelude = f'import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests" / "golden")!r}]\n'
-    return subprocess.run(
-        [sys.executable, '-c', prelude + code, *map(str, arguments)],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-
-
 @needs_avx2
 @pytest.mark.parametrize('sanitisers', [[], ['-fsanitize=address,undefined', '-fno-sanitize-recover=all']])
 def test_every_transform_against_plain_sums_in_float64(sanitisers, tmp_path):
     """Odd channel counts, sides of 1 to 48, any number of threads and images: tests/winograd_check.cpp."""
-    program = tmp_path / 'check'
-    flags = [flag for flag in native.FLAGS if flag not in ('-shared', '-fPIC', '-O3')]
-    source = ROOT / 'tests' / 'winograd_check.cpp'
-    subprocess.run(
-        [theano.config.cxx, '-O1', '-g', '-mavx2', '-mfma', *flags, *sanitisers, source, '-o', program],
-        check=True,
-    )
-    quietly = {**os.environ, 'OMP_WAIT_POLICY': 'passive'}  # more threads than cores
-    result = subprocess.run([program], capture_output=True, text=True, check=False, env=quietly)
-    assert result.returncode == 0, result.stdout + result.stderr
+    passes_when_compiled('winograd_check.cpp', sanitisers, tmp_path)
 
 
 IN_FLOAT64 = """

@@ -3,26 +3,9 @@
 
 #include "../backend/winograd.cpp"
 
-#include <cstdio>
-#include <random>
+#include "plain_sums.h"
 
-static std::mt19937 random_bits(1);
-static int failures = 0;
-
-static std::vector<float> normal(size_t n, double deviation) {
-    std::normal_distribution<double> of(0, deviation);
-    std::vector<float> x(n);
-    for (float &value : x) value = of(random_bits);
-    return x;
-}
-
-static void check(const char *name, double error, double bound) {
-    bool good = error <= bound; // not of NaN
-    failures += !good;
-    printf("%s %s %.2e (at most %.0e)\n", good ? "ok" : "FAILED", name, error, bound);
-}
-
-// --- one axis: what the comment at the top of winograd.cpp derives, for every input and every tap
+// --- one axis: what the comment at the top of winograd.h derives, for every input and every tap
 
 static void one_axis() {
     double worst = 0;
@@ -40,30 +23,9 @@ static void one_axis() {
 
 // --- whole layers
 
-typedef std::vector<double> Doubles;
-
-struct Plain {
-    long n, c, h, w;
-    Doubles x;
-    double at(long i, long k, long y, long z) const {
-        return y < 0 || z < 0 || y >= h || z >= w ? 0 : x[((i * c + k) * h + y) * w + z];
-    }
-};
-
-static Plain convolved(const Plain &in, const std::vector<float> &w, const std::vector<float> &b, bool flip) {
-    long filters = b.size();
-    Plain out = {in.n, filters, in.h, in.w, {}};
-    for (long i = 0; i < in.n; i++)
-        for (long k = 0; k < filters; k++)
-            for (long y = 0; y < in.h; y++)
-                for (long x = 0; x < in.w; x++) {
-                    double sum = b[k];
-                    for (long c = 0; c < in.c; c++)
-                        for (int s = 0; s < 9; s++)
-                            sum += w[(k * in.c + c) * 9 + (flip ? 8 - s : s)] * in.at(i, c, y + s / 3 - 1, x + s % 3 - 1);
-                    out.x.push_back(std::max(sum, 0.));
-                }
-    return out;
+static Plain rectified(Plain x, const std::vector<float> &b) {
+    for (size_t i = 0; i < x.x.size(); i++) x.x[i] = std::max(x.x[i] + b[i / (x.h * x.w) % x.c], 0.);
+    return x;
 }
 
 static Plain pooled(const Plain &in) {
@@ -74,15 +36,6 @@ static Plain pooled(const Plain &in) {
                 for (long x = 0; x < out.w; x++)
                     out.x.push_back(std::max(std::max(in.at(i, c, 2 * y, 2 * x), in.at(i, c, 2 * y, 2 * x + 1)),
                                              std::max(in.at(i, c, 2 * y + 1, 2 * x), in.at(i, c, 2 * y + 1, 2 * x + 1))));
-    return out;
-}
-
-static Plain upscaled(const Plain &in) {
-    Plain out = {in.n, in.c, in.h * 2, in.w * 2, {}};
-    for (long i = 0; i < in.n; i++)
-        for (long c = 0; c < in.c; c++)
-            for (long y = 0; y < out.h; y++)
-                for (long x = 0; x < out.w; x++) out.x.push_back(in.at(i, c, y / 2, x / 2));
     return out;
 }
 
@@ -116,7 +69,7 @@ static void chain(const char *name, std::vector<std::pair<Kind, long>> kinds, lo
             arrays.push_back(normal(filters * in * 9, std::sqrt(2 / (9. * in))));
             arrays.push_back(normal(filters, .1));
             if (step.first == UPSCALED_CONVOLUTION) expected = upscaled(expected);
-            expected = convolved(expected, arrays[arrays.size() - 2], arrays.back(), flip);
+            expected = rectified(convolved(expected, arrays[arrays.size() - 2], filters, flip), arrays.back());
         }
         steps.insert(steps.end(), {step.first, in, filters, flip});
     }

@@ -1,0 +1,189 @@
+"""Training's convolutions by training.cpp: an Op for a layer or one of its gradients, and who puts it in.
+
+What is replaced: 3 x 3 convolutions with stride 1, one pixel of padding and a shared variable's filters, in
+float32 on the CPU, and their gradients; where the input was upscaled by 2, the large one is never made. What
+winograd.py's chains take comes first; what is left is for onednn.py. SALGAN_CONV turns it off as it does the
+chains.
+"""
+
+import ctypes
+import threading
+from pathlib import Path
+
+import numpy as np
+import theano
+import theano.tensor as T
+from theano.compile import optdb
+from theano.gof import Apply, Op
+from theano.gof.opt import Optimizer
+from theano.tensor.nnet.abstract_conv import (
+    AbstractConv2d,
+    AbstractConv2d_gradInputs,
+    AbstractConv2d_gradWeights,
+)
+
+from backend import native, winograd
+
+# note: deviation 22: the original's convolutions are sums of products, by a BLAS or cuDNN
+SOURCE = Path(__file__).with_name('training.cpp')
+FORWARD, GRADIENT_OF_INPUT, GRADIENT_OF_FILTERS = range(3)  # as in training.cpp
+FEWEST = 16  # channels and filters: with less, padding them to 16 costs more than is won
+_lock = threading.Lock()  # training.cpp works in one place
+
+
+class Convolution3x3(Op):
+    """What a layer computes, or one of its gradients.
+
+    Inputs, all float32: FORWARD (input, filters), GRADIENT_OF_INPUT (gradient of the output, filters),
+    GRADIENT_OF_FILTERS (input, gradient of the output).
+
+    Parameters
+    ----------
+    task : FORWARD, GRADIENT_OF_INPUT or GRADIENT_OF_FILTERS
+    upscaled : bool
+        The layer's input is upscaled by 2, to the nearest, and then convolved; `input` here is the small one.
+    flip : bool
+        As AbstractConv2d's `filter_flip`.
+    """
+
+    __props__ = ('task', 'upscaled', 'flip')
+
+    def __init__(self, task, upscaled, flip):
+        self.task, self.upscaled, self.flip = task, bool(upscaled), bool(flip)
+
+    def make_node(self, a, b):
+        inputs = [T.as_tensor_variable(variable) for variable in (a, b)]
+        if any(variable.dtype != 'float32' or variable.ndim != 4 for variable in inputs):
+            raise TypeError(f'float32 with four axes only, not {[variable.type for variable in inputs]}')
+        return Apply(self, inputs, [T.TensorType('float32', (False,) * 4)()])
+
+    def infer_shape(self, node, shapes):
+        a, b = shapes
+        grown = 2 if self.upscaled else 1
+        if self.task == FORWARD:
+            return [(a[0], b[0], a[2] * grown, a[3] * grown)]
+        if self.task == GRADIENT_OF_INPUT:
+            return [(a[0], b[1], a[2] // grown, a[3] // grown)]
+        return [(b[1], a[1], 3, 3)]
+
+    def perform(self, node, inputs, outputs):
+        a, b = (np.ascontiguousarray(array) for array in inputs)
+        grown = 2 if self.upscaled else 1
+        if self.task == GRADIENT_OF_FILTERS:
+            (n, channels, rows, columns), filters = a.shape, b.shape[1]
+            fits = b.shape == (n, filters, rows * grown, columns * grown)
+        else:
+            (filters, channels), (n, _, rows, columns) = b.shape[:2], a.shape
+            fits = b.shape[2:] == (3, 3) and a.shape[1] == (channels if self.task == FORWARD else filters)
+            if self.task == GRADIENT_OF_INPUT:
+                fits, rows, columns = (
+                    fits and not (rows % grown or columns % grown),
+                    rows // grown,
+                    columns // grown,
+                )
+        if not fits:
+            raise ValueError(
+                f'a 3 x 3 convolution has arrays of {a.shape} and {b.shape}, which do not fit together'
+            )
+        shape = tuple(int(side) for side in self.infer_shape(node, [a.shape, b.shape])[0])
+        out = outputs[0][0]
+        if out is None or out.shape != shape or not out.flags.c_contiguous:
+            out = outputs[0][0] = np.empty(shape, np.float32)
+        if not a.size or not b.size:
+            out[...] = 0
+            return
+        pointers = (array.ctypes.data for array in (a, b, out))
+        sizes = (n, channels, filters, rows, columns)
+        with _lock:
+            failed = _engine().convolution(
+                self.task, self.upscaled, self.flip, *pointers, *sizes, native.threads()
+            )
+        if failed:
+            raise MemoryError('too little memory for the convolutions')
+
+
+_loaded: list = []
+
+
+def _engine():
+    """training.cpp, compiled and loaded."""
+    if not _loaded:
+        engine = native.library(SOURCE, '-mavx2', '-mfma')
+        engine.convolution.argtypes = (
+            [ctypes.c_int] * 3 + [ctypes.c_void_p] * 3 + [ctypes.c_long] * 5 + [ctypes.c_int]
+        )
+        _loaded.append(engine)
+    return _loaded[0]
+
+
+# --- into a graph ---
+
+
+class ReplaceConvolutions(Optimizer):
+    """Replaces every such convolution and gradient that is left when the chains are found."""
+
+    def apply(self, fgraph):
+        found = [node for node in fgraph.toposort() if _layer(node)]
+        if not found or not winograd.usable():
+            return
+        for node in found:
+            if node in fgraph.apply_nodes:
+                old, new = _replacement(node, *_layer(node))
+                fgraph.replace_validate(
+                    old, T.patternbroadcast(new, old.broadcastable), reason='convolution3x3'
+                )
+
+
+def _replacement(node, task, filters):
+    """(a variable of the graph, the one that shall stand for it)."""
+    first, second = node.inputs[:2]
+    flip, old = node.op.filter_flip, node.outputs[0]
+    if task == GRADIENT_OF_INPUT:
+        old, upscaled = _gradient_of_upscaled(old, _whose_shape(node.inputs[2]))
+        return old, Convolution3x3(task, upscaled, flip)(second, filters)
+    small = winograd.upscaled_from(first)
+    upscaled = small is not None
+    return old, Convolution3x3(task, upscaled, flip)(small if upscaled else first, second)
+
+
+def _layer(node):
+    """(task, filters) if training.cpp can do what this node does, else None."""
+    op = node.op
+    if isinstance(op, AbstractConv2d):
+        task, filters = FORWARD, node.inputs[1]
+    elif isinstance(op, AbstractConv2d_gradInputs):
+        task, filters = GRADIENT_OF_INPUT, node.inputs[0]
+    elif isinstance(op, AbstractConv2d_gradWeights):
+        task, filters = GRADIENT_OF_FILTERS, _whose_shape(node.inputs[2])
+    else:
+        return None
+    if not winograd.plain(node, (1, 1)) or not winograd.shared(filters, (3, 3)):
+        return None
+    return (task, filters) if min(filters.get_value(borrow=True).shape[:2]) >= FEWEST else None
+
+
+def _whose_shape(variable):
+    """The variable v of `v.shape[-2:]`; None if it is something else."""
+    shape = variable.owner.inputs[0] if variable.owner else None
+    if shape is None or not shape.owner or not isinstance(shape.owner.op, T.Shape):
+        return None
+    whole = shape.owner.inputs[0]
+    return whole if winograd.same(variable, whole.shape[-2:], whole) else None
+
+
+def _gradient_of_upscaled(gradient, large):
+    """(gradient of what `large` was upscaled from, True) if that of `large` serves nothing else."""
+    small = winograd.upscaled_from(large) if large is not None else None
+    if small is None:
+        return gradient, False
+    expected = theano.grad(None, small, known_grads={large: gradient})
+    variable = gradient
+    while len(variable.clients) == 1 and variable.clients[0][0] != 'output':
+        variable = variable.clients[0][0].outputs[0]
+        if winograd.same(variable, expected, small, gradient):
+            return variable, True
+    return gradient, False
+
+
+def register():
+    optdb.register('salgan_convolutions', ReplaceConvolutions(), 0.06, 'fast_run', 'winograd')

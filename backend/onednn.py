@@ -1,0 +1,316 @@
+"""Theano's convolutions by oneDNN: an Op for one layer or one of its gradients, and who puts it into a graph.
+
+What is replaced: any convolution in float32 on the CPU with stride 1 and the same padding on both sides, and
+its gradients, where winograd.py and convolutions.py have left them: filters of other sizes, layers of few
+channels, CPUs without AVX2. oneDNN comes from PyPI (onednn-cpu-gomp) and is called through its C interface by
+ctypes; where it is not installed, Theano's CorrMM does it. `SALGAN_CONV=onednn` leaves everything to oneDNN,
+`corrmm` nothing.
+"""
+
+import ctypes
+import functools
+import os
+import site
+import sys
+import threading
+
+import numpy as np
+import theano
+import theano.tensor as T
+from theano.compile import optdb
+from theano.gof import Apply, Op
+from theano.gof.opt import Optimizer
+from theano.tensor.nnet.abstract_conv import (
+    AbstractConv2d,
+    AbstractConv2d_gradInputs,
+    AbstractConv2d_gradWeights,
+)
+
+from backend import native
+
+SCRATCH = 64 << 20  # bytes of an array in oneDNN's own layout; images are worked on so many at a time
+FORWARD, GRADIENT_OF_INPUT, GRADIENT_OF_FILTERS = range(3)
+TASKS = {
+    AbstractConv2d: FORWARD,
+    AbstractConv2d_gradInputs: GRADIENT_OF_INPUT,
+    AbstractConv2d_gradWeights: GRADIENT_OF_FILTERS,
+}
+_lock = threading.Lock()  # the scratch arrays are one for all
+
+
+class OneDNNConvolution(Op):
+    """What a layer computes, or one of its gradients.
+
+    Inputs, all float32: FORWARD (input, filters), GRADIENT_OF_INPUT (gradient of the output, filters),
+    GRADIENT_OF_FILTERS (input, gradient of the output).
+
+    Parameters
+    ----------
+    task : FORWARD, GRADIENT_OF_INPUT or GRADIENT_OF_FILTERS
+    pad : (rows, columns) of zeros on each side
+    flip : bool
+        As AbstractConv2d's `filter_flip`.
+    """
+
+    __props__ = ('task', 'pad', 'flip')
+
+    def __init__(self, task, pad, flip):
+        self.task, self.pad, self.flip = task, pad, flip
+
+    def make_node(self, a, b):
+        inputs = [T.as_tensor_variable(variable) for variable in (a, b)]
+        if any(variable.dtype != 'float32' or variable.ndim != 4 for variable in inputs):
+            raise TypeError(f'float32 with four axes only, not {[variable.type for variable in inputs]}')
+        return Apply(self, inputs, [T.TensorType('float32', (False,) * 4)()])
+
+    def infer_shape(self, node, shapes):
+        a, b = shapes
+        if self.task == FORWARD:
+            grown = [a[axis] + 2 * p - b[axis] + 1 for axis, p in zip((2, 3), self.pad)]
+            return [(a[0], b[0], *grown)]
+        if self.task == GRADIENT_OF_INPUT:
+            shrunk = [a[axis] - 2 * p + b[axis] - 1 for axis, p in zip((2, 3), self.pad)]
+            return [(a[0], b[1], *shrunk)]
+        return [(b[1], a[1], *(a[axis] + 2 * p - b[axis] + 1 for axis, p in zip((2, 3), self.pad)))]
+
+    def perform(self, node, inputs, outputs):
+        a, b = (np.ascontiguousarray(array) for array in inputs)
+        shape = tuple(int(side) for side in self.infer_shape(node, [a.shape, b.shape])[0])
+        together = (
+            (0, 0)
+            if self.task == GRADIENT_OF_FILTERS
+            else (1, 0)
+            if self.task == GRADIENT_OF_INPUT
+            else (1, 1)
+        )
+        if a.shape[together[0]] != b.shape[together[1]] or min(shape[2:]) < 1:
+            raise ValueError(
+                f'a convolution has arrays of {a.shape} and {b.shape}, which do not fit together'
+            )
+        out = np.zeros(shape, np.float32)
+        if a.size and b.size and out.size:
+            if self.flip and self.task != GRADIENT_OF_FILTERS:
+                b = np.ascontiguousarray(b[:, :, ::-1, ::-1])
+            x, w, y = ((a, b, out), (out, b, a), (a, out, b))[self.task]
+            with _lock:
+                _run(self.task, x, w, y, self.pad)
+        if self.flip and self.task == GRADIENT_OF_FILTERS:
+            out = np.ascontiguousarray(out[:, :, ::-1, ::-1])
+        outputs[0][0] = out
+
+
+# --- oneDNN ---
+
+# of oneapi/dnnl/dnnl_types.h, version 3
+CPU, IN_ORDER, FLOAT32, ANY_LAYOUT, PLAIN_LAYOUT, FORWARD_TRAINING, DIRECT = 1, 1, 3, 1, 5, 64, 1
+SOURCE, DESTINATION = 1, 17  # arguments of a reordering
+ARGUMENTS = {  # (query, argument) of input, filters and output, or of their gradients
+    FORWARD: ((129, 1), (131, 33), (133, 17)),
+    GRADIENT_OF_INPUT: ((130, 129), (131, 33), (134, 145)),
+    GRADIENT_OF_FILTERS: ((129, 1), (132, 161), (134, 145)),
+}
+Dims = ctypes.c_int64 * 12
+
+
+class _Argument(ctypes.Structure):
+    _fields_ = [('number', ctypes.c_int), ('memory', ctypes.c_void_p)]
+
+
+@functools.cache
+def _library():
+    """oneDNN, loaded; None where it is not."""
+    for prefix in (sys.prefix, site.getuserbase()):
+        try:
+            return ctypes.CDLL(os.path.join(prefix, 'lib', 'libdnnl.so.3'))
+        except OSError:
+            pass
+    return None
+
+
+def usable():
+    """Whether oneDNN is there and may be used."""
+    return (
+        os.environ.get('SALGAN_CONV') != 'corrmm' and theano.config.device == 'cpu' and _library() is not None
+    )
+
+
+def _call(name, *arguments):
+    status = getattr(_library(), name)(*arguments)
+    if status == 1:
+        raise MemoryError('too little memory for the convolutions')
+    if status:
+        raise RuntimeError(f'oneDNN: {name} returned {status}')
+
+
+def _made(name, *arguments):
+    """The handle that a function of oneDNN's gives by its first argument."""
+    handle = ctypes.c_void_p()
+    _call(name, ctypes.byref(handle), *arguments)
+    return handle
+
+
+@functools.cache
+def _engine():
+    engine = _made('dnnl_engine_create', CPU, ctypes.c_size_t(0))
+    return engine, _made('dnnl_stream_create', engine, IN_ORDER)
+
+
+def _run(task, x, w, y, pad):
+    """Computes that of the three arrays which `task` asks for from the other two."""
+    ctypes.CDLL('libgomp.so.1').omp_set_num_threads(native.threads())
+    step = max(1, SCRATCH // (4 * max(x[0].size, y[0].size)))
+    for i in range(0, len(x), step):
+        convolution = _Convolution.of(task, x[i : i + step].shape, w.shape, y[i : i + step].shape, pad)
+        part = w if i == 0 or task != GRADIENT_OF_FILTERS else np.empty_like(w)
+        convolution(x[i : i + step], part, y[i : i + step])
+        if part is not w:
+            w += part
+
+
+class _Convolution:
+    """A convolution for arrays of certain shapes, between layouts of oneDNN's choice."""
+
+    def __init__(self, task, x, w, y, pad):
+        self._result = (2, 0, 1)[task]
+        engine, _ = _engine()
+        plain = [_layout(shape, PLAIN_LAYOUT) for shape in (x, w, y)]
+        free = [_layout(shape, ANY_LAYOUT) for shape in (x, w, y)]
+        x_, w_, y_ = free
+        way = Dims(1, 1), Dims(0, 0), Dims(*pad), Dims(*pad)  # strides, dilations, padding before and after
+        kind = forward = _made(
+            'dnnl_convolution_forward_primitive_desc_create',
+            *(engine, FORWARD_TRAINING, DIRECT, x_, w_, None, y_, *way, None),
+        )
+        if task == GRADIENT_OF_INPUT:
+            kind = _made(
+                'dnnl_convolution_backward_data_primitive_desc_create',
+                *(engine, DIRECT, x_, w_, y_, *way, forward, None),
+            )
+        elif task == GRADIENT_OF_FILTERS:
+            kind = _made(
+                'dnnl_convolution_backward_weights_primitive_desc_create',
+                *(engine, DIRECT, x_, w_, None, y_, *way, forward, None),
+            )
+        self._primitive = _made('dnnl_primitive_create', kind)
+        library = _library()
+        library.dnnl_primitive_desc_query_md.restype = ctypes.c_void_p
+        self._arrays = []
+        for at, (query, number) in enumerate(ARGUMENTS[task]):
+            wanted = ctypes.c_void_p(library.dnnl_primitive_desc_query_md(kind, query, 0))
+            self._arrays.append((number, _Memory(plain[at], wanted, at == self._result, at)))
+        for description in {forward.value, kind.value}:
+            library.dnnl_primitive_desc_destroy(ctypes.c_void_p(description))
+        for layout in plain + free:
+            library.dnnl_memory_desc_destroy(layout)
+
+    @staticmethod
+    @functools.lru_cache(maxsize=128)
+    def of(*shapes):
+        return _Convolution(*shapes)
+
+    def __call__(self, *arrays):
+        _, stream = _engine()
+        handles = [memory.taken(array) for (_, memory), array in zip(self._arrays, arrays)]
+        numbers = [number for number, _ in self._arrays]
+        arguments = (_Argument * 3)(*(_Argument(n, h.value) for n, h in zip(numbers, handles)))
+        _call('dnnl_primitive_execute', self._primitive, stream, 3, arguments)
+        self._arrays[self._result][1].given()
+        _call('dnnl_stream_wait', stream)
+
+    def __del__(self):
+        if hasattr(self, '_primitive'):
+            _library().dnnl_primitive_destroy(self._primitive)
+
+
+_scratch: dict = {}
+
+
+class _Memory:
+    """One array of a convolution: as Theano has it, and in oneDNN's layout where that is another."""
+
+    def __init__(self, plain, wanted, result, at):
+        library, (engine, _) = _library(), _engine()
+        library.dnnl_memory_desc_get_size.restype = ctypes.c_size_t
+        self._plain, self._wanted, self._reorder, self._result = None, None, None, result
+        self._plain = _made('dnnl_memory_create', plain, engine, None)
+        if not library.dnnl_memory_desc_equal(plain, wanted):
+            self._size, self._at = library.dnnl_memory_desc_get_size(wanted), at
+            self._wanted = _made('dnnl_memory_create', wanted, engine, None)
+            ways = (wanted, engine, plain, engine) if result else (plain, engine, wanted, engine)
+            description = _made('dnnl_reorder_primitive_desc_create', *ways, None)
+            self._reorder = _made('dnnl_primitive_create', description)
+            library.dnnl_primitive_desc_destroy(description)
+
+    def taken(self, array):
+        """The handle that the convolution shall use for `array`."""
+        _call('dnnl_memory_set_data_handle', self._plain, ctypes.c_void_p(array.ctypes.data))
+        if self._reorder is None:
+            return self._plain
+        if self._at not in _scratch or _scratch[self._at].nbytes < self._size:
+            _scratch[self._at] = np.empty(self._size, np.uint8)
+        _call('dnnl_memory_set_data_handle', self._wanted, ctypes.c_void_p(_scratch[self._at].ctypes.data))
+        if not self._result:
+            self._move(self._plain, self._wanted)
+        return self._wanted
+
+    def given(self):
+        """Brings the result to where it belongs."""
+        if self._reorder is not None:
+            self._move(self._wanted, self._plain)
+
+    def _move(self, source, destination):
+        arguments = (_Argument * 2)(
+            _Argument(SOURCE, source.value), _Argument(DESTINATION, destination.value)
+        )
+        _call('dnnl_primitive_execute', self._reorder, _engine()[1], 2, arguments)
+
+    def __del__(self):
+        library = _library()
+        for handle in (self._plain, self._wanted):
+            if handle is not None:
+                library.dnnl_memory_destroy(handle)
+        if self._reorder is not None:
+            library.dnnl_primitive_destroy(self._reorder)
+
+
+def _layout(shape, tag):
+    return _made('dnnl_memory_desc_create_with_tag', len(shape), Dims(*shape), FLOAT32, tag)
+
+
+# --- into a graph ---
+
+
+class ReplaceConvolutions(Optimizer):
+    """Replaces every convolution and gradient that oneDNN can do."""
+
+    def apply(self, fgraph):
+        found = [node for node in fgraph.toposort() if _pad(node) is not None]
+        if found and usable():
+            for node in found:
+                first, second = node.inputs[:2]
+                task, old = TASKS[type(node.op)], node.outputs[0]
+                inputs = (second, first) if task == GRADIENT_OF_INPUT else (first, second)
+                new = OneDNNConvolution(task, _pad(node), bool(node.op.filter_flip))(*inputs)
+                fgraph.replace_validate(old, T.patternbroadcast(new, old.broadcastable), reason='onednn')
+
+
+def _pad(node):
+    """(rows, columns) of padding, of a convolution or gradient that oneDNN can do; else None."""
+    op = node.op
+    if type(op) not in TASKS or any(v.dtype != 'float32' for v in (*node.inputs[:2], *node.outputs)):
+        return None
+    if (
+        tuple(op.subsample) != (1, 1)
+        or tuple(op.filter_dilation) != (1, 1)
+        or op.num_groups != 1
+        or op.unshared
+    ):
+        return None
+    if op.border_mode == 'valid':
+        return 0, 0
+    mode = op.border_mode
+    return mode if isinstance(mode, tuple) and all(isinstance(side, int) for side in mode) else None
+
+
+def register():
+    optdb.register('salgan_onednn', ReplaceConvolutions(), 0.07, 'fast_run', 'onednn')
