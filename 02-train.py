@@ -194,6 +194,7 @@ def versions():
         'Python': '.'.join(platform.python_version_tuple()[:2]),
         **{name: version(name) for name in ('numpy', 'Theano', 'Lasagne')},
         **{name: getattr(theano.config, name) for name in ('device', 'floatX')},
+        'SALGAN_CONV': os.environ.get('SALGAN_CONV', 'unset'),
     }
 
 

@@ -206,6 +206,14 @@ def test_a_finished_run_has_nothing_to_do_and_more_epochs_go_on(folder):
     assert history.read('snapshots')['epoch'] == [0, 1, 2]
 
 
+def test_other_convolutions_are_refused_without_force():
+    assert run('bce', *SMALL)[0] == 0
+    more = [*SMALL, '--epochs', '3', '--resume']
+    status, said = run('bce', *more, prepare=lambda: os.environ.update(SALGAN_CONV='corrmm'))
+    assert (status, 'SALGAN_CONV was unset and is corrmm' in said) == (2, True)
+    assert run('bce', *more)[0] == 0
+
+
 def going_bad(options, *arguments):
     """Networks of which the fifth update gives a cost that is not finite, at learning rates above 0.001."""
     model = small_build(options, *arguments)

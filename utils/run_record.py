@@ -128,13 +128,17 @@ def _settings(options):
     return json.loads(json.dumps(settings))  # as they come back from the file: lists for tuples
 
 
+def _shown(part, key):
+    return key.replace('_', '-') if part == 'settings' else key  # settings as their options are spelt
+
+
 def _check(options, record):
     """Whether something in `record` is not as in the run's own; refused without --force, said with it."""
     folder = options.output
     try:
         before = _read(folder)
         differences = [
-            f'{key.replace("_", "-")} was {before[part].get(key)} and is {now.get(key)}'
+            f'{_shown(part, key)} was {before[part].get(key)} and is {now.get(key)}'
             for part, now in record.items()
             for key in sorted({*before[part], *now} - FREE)
             if before[part].get(key) != now.get(key)
