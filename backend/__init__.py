@@ -10,6 +10,7 @@ checks.python()  # a version that the mends were made for
 checks.user_flags()
 checks.convolutions()  # SALGAN_CONV
 flags.translate()  # the spellings of 2017; float32 and no system BLAS unless the user says otherwise
+flags.wait_asleep()  # the threads of OpenMP
 checks.compiler()  # without one Theano would run in Python, silently, a hundred times slower
 checks.compile_folder()  # where Theano keeps its C modules
 mends.before_theano()

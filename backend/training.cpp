@@ -66,6 +66,11 @@ inline void transform_gradient_upscaled(const float *p, const Map &in, float *z,
     }
 }
 
+// A pixel's channels, into panels of 16.
+inline void copy(const float *p, long channels, float *v, long panel) {
+    for (long c = 0; c < channels; c += 8) store(v + place(c, panel), load(p + c));
+}
+
 // n[r][0..16) += sum_t z[t][r] v[t][0..16) for R rows; both have 16 values a tile.
 template <int R>
 inline __attribute__((always_inline)) void add_products(const float *z, const float *v, long tiles, float *n) {
@@ -114,7 +119,7 @@ void convolve(const float *x, const float *w, float *y, long n, long h, long wid
 
 // Adds to `sums`, whose layout is N[point][panel of 16 channels][filter][16], what the images in the maps give.
 void add_tiles(Scheme scheme, const Map &in, const Map &gradient, float *sums, Buffer &scratch, int threads) {
-    long C = in.channels, K = gradient.channels, side = SIDE[scheme], stride = STRIDE[scheme], points = POINTS[scheme];
+    long C = scheme == DIRECT ? 9 * in.channels : in.channels, K = gradient.channels, side = SIDE[scheme], stride = STRIDE[scheme], points = POINTS[scheme];
     long tiles_y = (gradient.h + side - 1) / side, tiles_x = (gradient.w + side - 1) / side;
     long tiles = in.n * tiles_y * tiles_x, block = std::min(tiles, BLOCK), panel = 16 * block;
     size_t v_step = (size_t)block * C, z_step = (size_t)block * K;
@@ -126,7 +131,11 @@ void add_tiles(Scheme scheme, const Map &in, const Map &gradient, float *sums, B
         for (long t = 0; t < count; t++) {
             long i = (first + t) / (tiles_y * tiles_x), ty = (first + t) / tiles_x % tiles_y, tx = (first + t) % tiles_x;
             const float *p = in.at(i, ty * stride - 1, tx * stride - 1), *q = gradient.at(i, ty * side, tx * side);
-            if (scheme == F4) {
+            if (scheme == DIRECT) {
+                for (int s = 0; s < 9; s++)
+                    copy(p + s / 3 * in.row() + s % 3 * in.pixel(), in.channels, v + place(s * in.channels, panel) + 16 * t, panel);
+                copy(q, K, z + 16 * t, panel);
+            } else if (scheme == F4) {
                 transform_f4(p, in, v + 16 * t, v_step, panel);
                 transform_gradient_f4(q, gradient, z + 16 * t, z_step, panel);
             } else {
@@ -150,6 +159,16 @@ void add_tiles(Scheme scheme, const Map &in, const Map &gradient, float *sums, B
 
 // dw (filters, channels, 3, 3) += the taps of N, which is 0 then.
 void fold(Scheme scheme, float *sums, long K, long C, long filters, long channels, bool flip, double *dw, int threads) {
+    if (scheme == DIRECT) {
+        for (long s = 0; s < 9; s++)
+            for (long c = 0; c < channels; c++)
+                for (long k = 0; k < filters; k++) {
+                    float &n = sums[((s * C + c) / 16 * K + k) * 16 + c % 16];
+                    dw[(k * channels + c) * 9 + (flip ? 8 - s : s)] += n;
+                    n = 0;
+                }
+        return;
+    }
     int side = scheme == F4 ? 6 : 3;
     const double(*G)[3] = scheme == F4 ? G_F4 : G_UPSCALED;
 #pragma omp parallel for collapse(2) num_threads(threads)
@@ -175,7 +194,7 @@ void gradient_of_filters(Scheme scheme, bool flip, const float *x, const float *
                          long filters, long h, long w, int threads) {
     Map &in = workspace.in, &gradient = workspace.out;
     long C = up_to(channels, 16), K = up_to(filters, 16), grown = scheme == UPSCALED ? 2 : 1;
-    size_t size = POINTS[scheme] * C * K;
+    size_t size = (scheme == DIRECT ? 9 : POINTS[scheme]) * C * K;
     float *sums = workspace.sums.get(size);
     std::fill(sums, sums + size, 0.f);
     std::vector<double> total(filters * channels * 9);
@@ -206,12 +225,12 @@ int convolution(int task, int upscaled, int flip, const float *a, const float *b
                 long filters, long h, long w, int threads) {
     try {
         if (task == GRADIENT_OF_FILTERS) {
-            gradient_of_filters(upscaled ? UPSCALED : F4, flip, a, b, result, n, channels, filters, h, w, threads);
+            gradient_of_filters(upscaled ? UPSCALED : fitting(h, w, n), flip, a, b, result, n, channels, filters, h, w, threads);
             return 0;
         }
         bool forward = task == FORWARD;
         Convolution &c = workspace.convolution;
-        c.scheme = !upscaled ? F4 : forward ? UPSCALED : SUMMED;
+        c.scheme = !upscaled ? fitting(h, w, n) : forward ? UPSCALED : SUMMED;
         c.channels = forward ? channels : filters, c.filters = forward ? filters : channels;
         c.flip = forward ? flip : !flip, c.transposed = !forward, c.rectified = false;
         long grown = upscaled && !forward ? 2 : 1;

@@ -76,7 +76,7 @@ void weighted_sum(const Map &in, const float *w, float *y, int threads) {
 // --- chains ---------------------------------------------------------------------------------------------------
 
 enum Kind { CONVOLUTION, UPSCALED_CONVOLUTION, POOL, WEIGHTED_SUM };
-const long FEW_CHANNELS = 8;         // below this DIRECT costs less than padding to 16
+const long FEW_CHANNELS = 8;         // below this an image's channels are not padded to 16
 const long PIXELS_AT_A_TIME = 196608; // of a batch, so that its memory is bounded and large filters are read less often
 
 struct Step {
@@ -87,11 +87,12 @@ struct Step {
     Buffer weights; // of WEIGHTED_SUM
     long channels = 0, filters = 0;
 
-    void use(const float *w, const float *b, int threads) {
+    void use(const float *w, const float *b, Scheme scheme, int threads) {
         convolution->set_bias(b);
         uint64_t now = fingerprint(w, filters * channels * 9, threads);
-        if (transformed && now == known) return;
+        if (transformed && now == known && scheme == convolution->scheme) return;
         transformed = false;
+        convolution->scheme = scheme;
         convolution->set_filters(w, threads);
         known = now, transformed = true;
     }
@@ -106,7 +107,7 @@ struct Chain {
     long run(const float *x, float *y, long n, long channels, long h, long w, int threads) {
         const Convolution *first = steps[0].convolution.get();
         Map *in = &maps[0], *out = &maps[1];
-        in->shape(n, first && first->scheme == DIRECT ? channels : up_to(channels, 16), h, w, threads);
+        in->shape(n, first ? first->inputs() : up_to(channels, 16), h, w, threads);
         pack(x, channels, *in, threads);
         for (Step &step : steps) {
             if (step.kind == WEIGHTED_SUM) {
@@ -141,8 +142,8 @@ Chain *chain_new(const long *steps, long count) {
             if (step.kind == CONVOLUTION || step.kind == UPSCALED_CONVOLUTION) {
                 step.convolution.reset(new Convolution);
                 Convolution &c = *step.convolution;
-                c.scheme = step.kind == UPSCALED_CONVOLUTION ? UPSCALED : i == 0 && step.channels < FEW_CHANNELS ? DIRECT : F4;
                 c.channels = step.channels, c.filters = step.filters, c.flip = steps[3];
+                c.unpadded = i == 0 && step.kind == CONVOLUTION && step.channels < FEW_CHANNELS;
             }
             chain->steps.push_back(std::move(step));
         }
@@ -159,9 +160,13 @@ void chain_free(Chain *chain) { delete chain; }
 int chain_run(Chain *chain, const float *const *arrays, const float *x, float *y, long n, long channels, long h, long w,
               int threads) {
     try {
+        long rows = h, columns = w;
         for (Step &step : chain->steps) {
+            if (step.kind == POOL) rows /= 2, columns /= 2;
+            if (step.kind == UPSCALED_CONVOLUTION) rows *= 2, columns *= 2;
             if (step.convolution) {
-                step.use(arrays[0], arrays[1], threads);
+                Scheme scheme = step.convolution->unpadded ? DIRECT : fitting(rows, columns);
+                step.use(arrays[0], arrays[1], step.kind == UPSCALED_CONVOLUTION ? UPSCALED : scheme, threads);
                 arrays += 2;
             } else if (step.kind == WEIGHTED_SUM) {
                 float *padded = step.weights.get(up_to(step.channels, 16));

@@ -28,7 +28,9 @@
        y[1] = (w[0] + w[1]) d[i] + w[2] d[i+1]    =  w[2] (d[i+1] - d[i]) + (w[0] + w[1] + w[2]) d[i]
    three products for two outputs: nine for four in the plane, where the plain sum has 36.
 
-   DIRECT, for an input of few channels, an image: one point, whose 'channels' are the nine pixels' channels.
+   DIRECT, for an input of few channels, an image, or of few pixels: one point, whose 'channels' are the nine
+   pixels' channels. F4's 36 points are four times the memory of the filters, which is most of the time where
+   there are few tiles to use them for.
 
    SUMMED, the gradient of UPSCALED with respect to its input: from gradients e of the outputs, with the taps
    turned round, z[j] = w[2-j],
@@ -312,9 +314,13 @@ inline void products(const float *v, long depth, long tiles, const float *u, flo
 
 // --- one convolution ------------------------------------------------------------------------------------------
 
+// Of a 3 x 3 convolution whose output is h x w: below so many tiles the filters' memory is most of the time.
+inline Scheme fitting(long h, long w, long images = 1) { return images * ((h + 3) / 4) * ((w + 3) / 4) < 9 ? DIRECT : F4; }
+
 struct Convolution {
     Scheme scheme = F4;
     long channels = 0, filters = 0; // of input and output
+    bool unpadded = false;          // the input's channels are not padded to a multiple of 16
     bool flip = false;              // a convolution proper, else a cross-correlation
     bool transposed = false;        // the arrays have (channels, filters), not (filters, channels)
     bool rectified = true;
@@ -322,9 +328,8 @@ struct Convolution {
     Buffer u, bias; // u[point][panel of 16 filters][depth][16]
 
     long padded_filters() const { return up_to(filters, 16); }
-    long depth() const {
-        return scheme == DIRECT ? 9 * channels : scheme == SUMMED ? 9 * up_to(channels, 16) : up_to(channels, 16);
-    }
+    long inputs() const { return unpadded ? channels : up_to(channels, 16); }
+    long depth() const { return scheme == DIRECT || scheme == SUMMED ? 9 * inputs() : inputs(); }
 
     // b is (filters,), or null for zeros.
     void set_bias(const float *b) {
@@ -336,10 +341,10 @@ struct Convolution {
     // w is (filters, channels, 3, 3) or transposed.
     void set_filters(const float *w, int threads) {
         float *out = u.get((size_t)POINTS[scheme] * depth() * padded_filters());
-        long panels = padded_filters() / 16, inputs = scheme == DIRECT ? channels : up_to(channels, 16);
+        long panels = padded_filters() / 16;
 #pragma omp parallel for collapse(2) num_threads(threads)
         for (long p = 0; p < panels; p++)
-            for (long c = 0; c < inputs; c++) transform(w, p, c, out);
+            for (long c = 0; c < inputs(); c++) transform(w, p, c, out);
     }
 
     // What u holds of 16 filters from 16 * panel on, of channel c.
@@ -352,7 +357,7 @@ struct Convolution {
         }
         if (scheme == DIRECT) {
             for (int s = 0; s < 9; s++)
-                std::copy(g[s / 3][s % 3], g[s / 3][s % 3] + 16, out + (panel * depth() + s * channels + c) * 16);
+                std::copy(g[s / 3][s % 3], g[s / 3][s % 3] + 16, out + (panel * depth() + s * inputs() + c) * 16);
             return;
         }
         int side = scheme == F4 ? 6 : 3;
@@ -362,10 +367,10 @@ struct Convolution {
             for (int x = 0; x < 3; x++)
                 for (int k = 0; k < 16; k++)
                     half[i][x][k] = G[i][0] * g[0][x][k] + G[i][1] * g[1][x][k] + G[i][2] * g[2][x][k];
-        long panels = padded_filters() / 16, inputs = up_to(channels, 16);
+        long panels = padded_filters() / 16;
         for (int point = 0; point < side * side; point++) {
             int i = point / side, j = point % side;
-            long at = scheme == SUMMED ? panel * depth() + point * inputs + c : (point * panels + panel) * depth() + c;
+            long at = scheme == SUMMED ? panel * depth() + point * inputs() + c : (point * panels + panel) * depth() + c;
             for (int k = 0; k < 16; k++)
                 out[at * 16 + k] = half[i][0][k] * G[j][0] + half[i][1][k] * G[j][1] + half[i][2][k] * G[j][2];
         }

@@ -333,3 +333,17 @@ def test_a_compile_folder_on_a_full_disk(small_disk):
 def test_a_home_that_cannot_be_written_to(tmp_path):
     (tmp_path / 'home').touch()
     assert 'cannot keep its compiled modules' in refused(HOME=str(tmp_path / 'home'))
+
+
+def test_threads_that_wait_sleep_unless_the_user_says_otherwise(monkeypatch):
+    for given, expected in (
+        ({}, 'passive'),
+        ({'OMP_WAIT_POLICY': 'active'}, 'active'),
+        ({'GOMP_SPINCOUNT': '1000'}, None),
+    ):
+        for name in ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT'):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+        flags.wait_asleep()
+        assert os.environ.get('OMP_WAIT_POLICY') == expected

@@ -95,12 +95,15 @@ static void layer(const char *name, bool upscaled_before, long n, long channels,
 int main() {
     one_axis();
     for (bool flip : {false, true}) {
-        layer("F4, 16 -> 16, 8 x 8", false, 2, 16, 16, 8, 8, flip);
-        layer("F4, 13 -> 21, 10 x 6", false, 2, 13, 21, 10, 6, flip);
-        layer("F4, 33 -> 1, 5 x 3", false, 3, 33, 1, 5, 3, flip);
-        layer("F4, 1 -> 17, 1 x 1", false, 3, 1, 17, 1, 1, flip);
+        layer("DIRECT, 16 -> 16, 8 x 8", false, 2, 16, 16, 8, 8, flip);
+        layer("DIRECT, 13 -> 21, 6 x 3", false, 2, 13, 21, 6, 3, flip);
+        layer("DIRECT, 17 -> 33, 1 x 1", false, 2, 17, 33, 1, 1, flip);
+        layer("F4, 16 -> 16, 12 x 12", false, 1, 16, 16, 12, 12, flip);
+        layer("F4, 13 -> 21, 10 x 6", false, 3, 13, 21, 10, 6, flip);
+        layer("F4, 33 -> 1, 5 x 3", false, 7, 33, 1, 5, 3, flip);
+        layer("F4, 1 -> 17, 1 x 1", false, 10, 1, 17, 1, 1, flip);
         layer("F4, 20 -> 17, 36 x 44, more than a block of tiles", false, 4, 20, 17, 36, 44, flip);
-        layer("F4, 256 -> 16, 2 x 7", false, 1, 256, 16, 2, 7, flip);
+        layer("F4, 256 -> 16, 2 x 7", false, 5, 256, 16, 2, 7, flip);
         layer("UPSCALED, 16 -> 16, 4 x 4", true, 2, 16, 16, 4, 4, flip);
         layer("UPSCALED, 11 -> 19, 3 x 5", true, 2, 11, 19, 3, 5, flip);
         layer("UPSCALED, 18 -> 20, 20 x 24, more than a block of tiles", true, 2, 18, 20, 20, 24, flip);

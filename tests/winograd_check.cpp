@@ -127,12 +127,15 @@ int main() {
         chain("DIRECT, 3 channels, 20 x 12", {{CONVOLUTION, 64}}, 2, 3, 20, 12, 1e-6, flip);
         chain("DIRECT, 1 channel, 5 filters, 7 x 9", {{CONVOLUTION, 5}}, 3, 1, 7, 9, 1e-6, flip);
         chain("DIRECT, 7 channels, 18 filters, 1 x 1", {{CONVOLUTION, 18}}, 1, 7, 1, 1, 1e-6, flip);
-        chain("F4, 16 channels, 8 x 8", {{CONVOLUTION, 16}}, 1, 16, 8, 8, 3e-6, flip);
+        chain("DIRECT, 16 channels, 8 x 8", {{CONVOLUTION, 16}}, 1, 16, 8, 8, 1e-6, flip);
+        chain("DIRECT, 33 channels, 1 filter, 5 x 3", {{CONVOLUTION, 1}}, 2, 33, 5, 3, 1e-6, flip);
+        chain("DIRECT, 9 channels, 17 filters, 1 x 1", {{CONVOLUTION, 17}}, 3, 9, 1, 1, 1e-6, flip);
+        chain("DIRECT, 256 channels, 2 x 7", {{CONVOLUTION, 16}}, 1, 256, 2, 7, 1e-6, flip);
+        chain("F4, 16 channels, 12 x 12", {{CONVOLUTION, 16}}, 1, 16, 12, 12, 3e-6, flip);
         chain("F4, 64 channels, 48 x 40", {{CONVOLUTION, 64}}, 2, 64, 48, 40, 3e-6, flip);
-        chain("F4, 13 channels, 21 filters, 10 x 6", {{CONVOLUTION, 21}}, 2, 13, 10, 6, 3e-6, flip);
-        chain("F4, 33 channels, 1 filter, 5 x 3", {{CONVOLUTION, 1}}, 2, 33, 5, 3, 3e-6, flip);
-        chain("F4, 9 channels, 17 filters, 1 x 1", {{CONVOLUTION, 17}}, 3, 9, 1, 1, 3e-6, flip);
-        chain("F4, 256 channels, 2 x 7", {{CONVOLUTION, 16}}, 1, 256, 2, 7, 3e-6, flip);
+        chain("F4, 13 channels, 21 filters, 18 x 10", {{CONVOLUTION, 21}}, 2, 13, 18, 10, 3e-6, flip);
+        chain("F4, 33 channels, 1 filter, 1 x 33", {{CONVOLUTION, 1}}, 2, 33, 1, 33, 3e-6, flip);
+        chain("F4, 256 channels, 9 x 11", {{CONVOLUTION, 16}}, 1, 256, 9, 11, 3e-6, flip);
         chain("UPSCALED, 16 channels, 4 x 4", {{UPSCALED_CONVOLUTION, 16}}, 1, 16, 4, 4, 1e-6, flip);
         chain("UPSCALED, 11 channels, 19 filters, 3 x 5", {{UPSCALED_CONVOLUTION, 19}}, 2, 11, 3, 5, 1e-6, flip);
         chain("UPSCALED, 64 channels, 24 x 32", {{UPSCALED_CONVOLUTION, 32}}, 2, 64, 24, 32, 1e-6, flip);
@@ -141,7 +144,7 @@ int main() {
     chain("pool and sum, 5 channels, 6 x 10", {{POOL, 0}, {WEIGHTED_SUM, 1}}, 2, 5, 6, 10, 1e-6);
     chain("pool of odd sides, 20 channels, 7 x 5", {{POOL, 0}}, 2, 20, 7, 5, 0);
     // every kind, sides that shrink to one tile and less, buffers used again for other shapes
-    for (long side : {2, 6, 16, 30})
+    for (long side : {2, 6, 16, 30, 46})
         chain("all steps", {{CONVOLUTION, 24}, {POOL, 0}, {CONVOLUTION, 40}, {CONVOLUTION, 9}, {UPSCALED_CONVOLUTION, 33}, {WEIGHTED_SUM, 1}},
               3, 3, side, 16, 3e-6);
     printf(failures ? "%d checks failed\n" : "all good\n", failures);
