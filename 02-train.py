@@ -169,7 +169,8 @@ def main():
     # - hold it all against what the run was made with, and keep that
     data = {'training data': fingerprint, 'validation data': fingerprint_of_validation}
     for each, where in ((options, found), (bootstrap, found_bootstrap)):
-        if each and run_record.keep(each, versions(), data) and where:
+        updates = where[0]['updates'] if where else None
+        if each and run_record.keep(each, versions(), data, updates) and where:
             where[0]['batches'] = 0  # something is different: the epoch that was under way begins anew
 
     # - train
@@ -193,6 +194,7 @@ def versions():
         'Python': '.'.join(platform.python_version_tuple()[:2]),
         **{name: version(name) for name in ('numpy', 'Theano', 'Lasagne')},
         **{name: getattr(theano.config, name) for name in ('device', 'floatX')},
+        'SALGAN_CONV': os.environ.get('SALGAN_CONV', 'unset'),
     }
 
 
@@ -432,6 +434,8 @@ def finish_epoch(options, model, state, measured, watched, board):
     shown = {}
     if takes_snapshot:
         snapshots.save(options.output, state.epoch, model)
+        if options.keep:
+            snapshots.prune(options.output, options.keep)
         predicted = monitor.write_prediction(options.output, state.epoch, model.predictFunction, watched)
         shown = {'image': watched.image.data, 'truth': watched.saliency.data, 'prediction': predicted}
     if board:
@@ -440,8 +444,6 @@ def finish_epoch(options, model, state, measured, watched, board):
     history.write(options.output, state.history)
     if takes_snapshot or state.epoch == options.epochs:
         save_checkpoint(options, model, state)
-    if options.keep:
-        snapshots.prune(options.output, options.keep)
 
 
 def save_checkpoint(options, model, state):

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import script
-from tests.training import arrays_of, load_02, sample, seeded_samples, start_02, write_pickle
-from utils import history
+from tests.training import arrays_of, load_02, sample, seeded_samples, start_02, wait_for_line, write_pickle
+from utils import checkpoint, history
 from utils.command_line import HadToStop
 from utils.training_state import State
 
@@ -90,10 +90,9 @@ def test_a_folder_that_holds_a_run_or_snapshots_is_left_alone(data, tmp_path, na
 
 def test_two_runs_do_not_share_a_folder(data, tmp_path):
     process = start_02(*SMALL, '--output', tmp_path / 'run', cwd=data)
-    while not (tmp_path / 'run').exists():
+    while not (tmp_path / 'run' / 'run.json').exists():  # written once the folder is locked
         assert process.poll() is None
         time.sleep(0.01)
-    time.sleep(0.1)
     done = train(data, *SMALL, '--output', tmp_path / 'run', '--resume')
     process.kill()
     process.communicate()
@@ -112,33 +111,23 @@ def test_plot_draws_the_curves(tmp_path):
 
 @pytest.mark.parametrize('mode', ['bce', pytest.param('salgan', marks=pytest.mark.long)])
 def test_a_run_that_was_killed_and_interrupted_ends_in_the_same_bytes(data, tmp_path, mode):
-    arguments = [mode, *SMALL, '--epochs', '4', '--keep', '2']
     undisturbed, disturbed = tmp_path / 'undisturbed', tmp_path / 'disturbed'
-    done = train(data, *arguments, '--output', undisturbed)
-    assert done.returncode == 0, done.stderr
-    names = {path.name for path in undisturbed.iterdir()}
-    of_epoch = {'gen_modelWeights%04d.npz', 'discrim_modelWeights%04d.npz'} if mode == 'salgan' else set()
-    of_epoch |= {'gen_modelWeights%04d.npz'}
-    assert names == (
-        {name % epoch for name in of_epoch for epoch in (2, 3)}
-        | {f'validationRandomSaliencyPred_{epoch:04d}.png' for epoch in range(4)}
-        | {'validationRandomImage.png', 'validationRandomSaliencyGT.png', 'run.json', 'history.csv'}
-        | {'checkpoint00000006.npz', 'checkpoint00000008.npz'}
-    )
+    arguments = [mode, *SMALL, '--keep', '2']
+    endless = [*arguments, '--output', disturbed, '--epochs', '99999', '--resume']  # so none comes too late
 
-    # kill -9 while a file is half written, after the second epoch
-    process = start_02(*arguments, '--output', disturbed, cwd=data, OMP_NUM_THREADS='1')
-    wait_for_line(process, 'epoch 1')
-    while not [part for part in disturbed.glob('.*.part') if part.stat().st_size > 1e6]:
-        assert process.poll() is None
-    process.kill()
-    process.wait()
-    assert list(disturbed.glob('.*.part'))
+    # kill -9 while a file is half written
+    while not list(disturbed.glob('.*.part')):
+        process = start_02(*endless, cwd=data, OMP_NUM_THREADS='1')
+        wait_for_line(process, 'epoch')
+        while not list(disturbed.glob('.*.part')):
+            assert process.poll() is None
+        process.kill()
+        process.wait()
     (disturbed / f'.salgan-{os.getpid()}-3.part').write_bytes(b'of a process whose number runs again')
 
     # Ctrl-C, with a checkpoint after the update that was under way
-    process = start_02(*arguments, '--output', disturbed, '--resume', cwd=data, OMP_NUM_THREADS='1')
-    wait_for_line(process, 'epoch 1')
+    process = start_02(*endless, cwd=data, OMP_NUM_THREADS='1')
+    wait_for_line(process, 'epoch')
     process.send_signal(signal.SIGINT)
     assert process.wait() == 130
     said = process.stderr.read()
@@ -146,17 +135,31 @@ def test_a_run_that_was_killed_and_interrupted_ends_in_the_same_bytes(data, tmp_
     assert 'Traceback' not in said
     assert not list(disturbed.glob('.*.part'))
 
+    # to the end, as the one that nothing disturbs
+    epochs = checkpoint.newest(disturbed)[0]['epoch'] + 2
+    arguments += ['--epochs', str(epochs)]
     done = train(data, *arguments, '--output', disturbed, '--resume', '--tensorboard')
     assert done.returncode == 0, done.stderr
+    done = train(data, *arguments, '--output', undisturbed)
+    assert done.returncode == 0, done.stderr
+    last_two = {
+        f'{network}_modelWeights{epoch:04d}.npz'
+        for network in (['gen', 'discrim'] if mode == 'salgan' else ['gen'])
+        for epoch in (epochs - 2, epochs - 1)
+    }
+    assert {path.name for path in undisturbed.iterdir()} == (
+        last_two
+        | {f'checkpoint{2 * epoch:08d}.npz' for epoch in (epochs - 1, epochs)}
+        | {f'validationRandomSaliencyPred_{epoch:04d}.png' for epoch in range(epochs)}
+        | {'validationRandomImage.png', 'validationRandomSaliencyGT.png', 'run.json', 'history.csv'}
+    )
     assert list((disturbed / 'tensorboard').iterdir())
     expected, found = arrays_of(undisturbed), arrays_of(disturbed)
-    assert {name for path, name in found if 'checkpoint00000008' in path} == {
-        name for path, name in expected if 'checkpoint00000008' in path
-    }
-    for key in expected.keys() & found.keys():
+    assert expected.keys() == found.keys()
+    for key in expected:
         assert expected[key].tobytes() == found[key].tobytes(), key
-    for path in undisturbed.glob('*_modelWeights*.npz'):
-        assert path.read_bytes() == (disturbed / path.name).read_bytes()
+    for name in last_two:
+        assert (undisturbed / name).read_bytes() == (disturbed / name).read_bytes()
     for column in {*history.read(undisturbed)} - {'seconds', 'images_per_second'}:
         np.testing.assert_array_equal(history.read(undisturbed)[column], history.read(disturbed)[column])
 
@@ -166,7 +169,7 @@ def test_a_run_that_was_killed_and_interrupted_ends_in_the_same_bytes(data, tmp_
     assert (done.returncode, 'nothing to do' in done.stderr) == (0, True)
     done = train(data, *arguments, '--output', disturbed)
     assert (done.returncode, '--resume' in done.stderr) == (2, True)
-    other = ['--epochs', '5', '--resume', '--output', disturbed]
+    other = ['--epochs', str(epochs + 1), '--resume', '--output', disturbed]
     done = train(data, *arguments, *other, '--learning-rate', '0.5', '--seed', '3')
     assert done.returncode == 2
     assert 'learning-rate was' in done.stderr
@@ -175,13 +178,6 @@ def test_a_run_that_was_killed_and_interrupted_ends_in_the_same_bytes(data, tmp_
     assert done.returncode == 2
     assert 'training data was' in done.stderr
     assert before == {path: path.stat().st_mtime_ns for path in disturbed.rglob('*')}
-
-
-def wait_for_line(process, start):
-    for line in process.stderr:
-        if line.startswith(start):
-            return
-    raise AssertionError(f'no line {start!r}')
 
 
 # --- the loop, with a model that costs nothing ---

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import GOLDEN
+from tests.test_safe_pickle import array_of_python_2
 from utils import vgg16
 from utils.command_line import CouldNotStart
 
@@ -30,6 +31,18 @@ def content(**changes):
 def write(path, what, protocol=4):
     path.write_bytes(pickle.dumps(what, protocol))
     return path
+
+
+def test_as_python_2_wrote_it(tmp_path):
+    arrays = content()['param values']
+    path = tmp_path / 'vgg16.pkl'
+    path.write_bytes(
+        b'\x80\x02}(U\x0cparam values]('
+        + b''.join(map(array_of_python_2, arrays))
+        + b'eU\x0csynset words](U\x12tench, Tinca tincaU\x08goldfisheU\nmodel typeU\x05VGG16u.'
+    )
+    for ours, theirs in zip(vgg16.read(path), arrays):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize('protocol', [2, 3, 4])
@@ -89,6 +102,7 @@ def test_missing_empty_and_truncated_files_are_refused(tmp_path):
         path.write_bytes(data)
         with pytest.raises(CouldNotStart, match=r'vgg16\.pkl'):
             vgg16.read(path)
-    for other in (tmp_path / 'missing.pkl', tmp_path):
+    os.mkfifo(tmp_path / 'pipe')
+    for other in (tmp_path / 'missing.pkl', tmp_path / 'pipe', tmp_path):
         with pytest.raises(CouldNotStart, match=str(other)):
             vgg16.read(other)

@@ -8,8 +8,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from backend import lasagne, theano
 from tests.conftest import ROOT
-from utils import samples
+from utils import monitor, run_record, samples, weights  # noqa: F401  (here, so that no fork imports them anew)
+from utils.command_line import run
 
 
 def load_02():
@@ -57,6 +59,84 @@ def start_02(*arguments, cwd, **environment):
         text=True,
         env={**os.environ, **environment},
     )
+
+
+def small_build(options, start, initial, found):
+    """In place of 02's `build`: small networks, of which an update costs nothing and hangs on all before."""
+
+    def network():
+        layer = lasagne.layers.InputLayer((1, 4))
+        for _ in range(27):  # as many arrays as a generator has
+            layer = lasagne.layers.DenseLayer(layer, 4, W=initial.randn(4, 4))
+        return layer, theano.shared(np.zeros((4, 4), layer.W.dtype))
+
+    def trains(layer, added_up):
+        def call(images, maps):
+            seen = images.mean(axis=(1, 2, 3)).dot([1, 2]) / 765 * maps.mean()
+            gradient = np.tanh(layer.W.get_value() + seen)
+            added_up.set_value(added_up.get_value() + gradient**2)
+            layer.W.set_value(layer.W.get_value() - 0.01 * gradient)
+            return [gradient.mean()] * (3 if options.mode == 'salgan' else 1)
+
+        return call
+
+    G, G_added_up = network()
+    if start.get('generator'):
+        weights.set_values(G, start['generator'])
+    model = SimpleNamespace(
+        net={'output': G},
+        G_updates={G_added_up: None},
+        G_trainFunction=trains(G, G_added_up),
+        predictFunction=lambda images: 1 / (1 + np.exp(G.W.get_value()[0, 0] - images[:, :1] / 255)),
+    )
+    if options.mode == 'salgan':
+        D, D_added_up = network()
+        model.discriminator, model.D_updates = {'prob': D}, {D_added_up: None}
+        model.D_trainFunction = trains(D, D_added_up)
+    return model
+
+
+def forked(arguments, prepare=None, build=small_build, stderr=None):
+    """Runs 02 in a fork of this process, with networks that cost nothing, until it ends or is ended.
+
+    Parameters
+    ----------
+    arguments : list of str or path
+    prepare : function, optional
+        Called in the fork before the run.
+    build : function in place of 02's `build`
+    stderr : descriptor, optional
+        Where its messages go (default: nowhere).
+
+    Returns
+    -------
+    int, the exit status, or less than 0: the signal
+    """
+    load = load_02()
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    try:
+        to = os.open(os.devnull, os.O_WRONLY) if stderr is None else stderr
+        sys.stderr = os.fdopen(to, 'w', buffering=1)
+        sys.argv = ['02-train.py', *map(os.fspath, arguments)]
+        load.main.__globals__['build'] = build
+        if prepare:
+            prepare()
+        run(load.main)
+    except SystemExit as end:
+        sys.stderr.flush()
+        os._exit(int(end.code or 0))
+    finally:
+        os._exit(99)
+
+
+def wait_for_line(process, start):
+    """Waits until 02 says something that begins so; gives that line."""
+    for line in process.stderr:
+        if line.startswith(start):
+            return line
+    raise AssertionError(f'no line {start!r}')
 
 
 def arrays_of(folder):

@@ -32,6 +32,11 @@ def save(folder, updates, state, arrays):
     """
     path = os.path.join(folder, f'checkpoint{updates:08d}.npz')
     write_npz(path, {'state': np.array(json.dumps([state, list(arrays)])), **arrays})
+    prune(folder)
+
+
+def prune(folder):
+    """Removes all checkpoints but the newest `KEPT`."""
     for old in paths(folder)[KEPT:]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(old)

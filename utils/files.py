@@ -23,16 +23,32 @@ def read_bytes(path, limit=2**30):
     Unreadable
         If it is missing, cannot be read, or holds more than `limit` bytes.
     """
+    size = size_of(path)
+    if size > limit:
+        raise Unreadable(f'{os.fspath(path)}: {size} bytes, more than such a file can need')
     try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):  # to open a pipe would wait for ever
-            raise Unreadable(f'{os.fspath(path)}: not a file')
-        if status.st_size > limit:
-            raise Unreadable(f'{os.fspath(path)}: {status.st_size} bytes, more than such a file can need')
         with open(path, 'rb', buffering=0) as file:
-            return file.read(status.st_size)
+            return file.read(size)
     except OSError as error:
         raise Unreadable(f'{os.fspath(path)}: {error.strerror}') from None
+
+
+def size_of(path):
+    """The bytes that a file of a user's holds.
+
+    Raises
+    ------
+    Unreadable
+        If it is missing, or no file: to open a pipe would wait for ever.
+    """
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        raise Unreadable(f'{os.fspath(path)}: {getattr(error, "strerror", error)}') from None
+    if not stat.S_ISREG(status.st_mode):
+        what = 'a directory' if stat.S_ISDIR(status.st_mode) else 'something else'
+        raise Unreadable(f'{os.fspath(path)}: {what}, not a file')
+    return status.st_size
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import glob
 import json
 import os
 
-from utils import checkpoint
+from utils import checkpoint, snapshots
 from utils.command_line import CouldNotStart, say
 from utils.files import is_temporary, make_folder, write_bytes
 
@@ -22,6 +22,7 @@ FREE = {
     'validation',
     'vgg16',
 }
+CHANGED_AFTER = 'changed after update'
 UNKEPT = {'output', 'folder', 'resume', 'force'}
 
 
@@ -56,29 +57,45 @@ def open_run(options):
             f'{folder}: none of its checkpoints is whole; begin another run from its last snapshot, with '
             '--generator (and --discriminator) and another --output'
         )
+    if found is None and options.force and snapshots.epochs(folder):
+        raise CouldNotStart(
+            f'{folder}: snapshots in it, but no checkpoint to go on from, and --force would overwrite them; '
+            'begin another run from the last one, with --generator and another --output'
+        )
     if found is None:
         say(f'{folder}: no checkpoint in it yet; the run begins anew')
+    checkpoint.prune(folder)  # in case it was killed just before that
     return found
 
 
-def keep(options, versions, data):
+def keep(options, versions, data, updates=None):
     """Holds settings, versions and data against those of the run in the output folder, and keeps them there.
+
+    Parameters
+    ----------
+    updates : int, optional
+        Made when the checkpoint was written from which the run goes on.
 
     Returns
     -------
-    bool; whether something is different, and `options.force` accepts it
+    bool; whether something has changed since that checkpoint, and `options.force` accepts it
 
     Raises
     ------
     CouldNotStart
         If something is different.
     """
-    record = {'settings': _settings(options), 'versions': versions, 'data': data}
-    different = _holds_run(options.output) and _check(options, record)
+    record: dict = {'settings': _settings(options), 'versions': versions, 'data': data}
+    changed_after = None
+    if _holds_run(options.output):
+        # kept too, since the process may end before another checkpoint is written
+        changed_after = updates if _check(options, record) else _read(options.output).get(CHANGED_AFTER)
     write_bytes(
-        os.path.join(options.output, NAME), (json.dumps(record, indent=1) + '\n').encode(), durable=True
+        os.path.join(options.output, NAME),
+        (json.dumps({**record, CHANGED_AFTER: changed_after}, indent=1) + '\n').encode(),
+        durable=True,
     )
-    return different
+    return changed_after is not None and changed_after == updates
 
 
 def _lock(folder):
@@ -101,19 +118,27 @@ def _holds_run(folder):
     return any(glob.glob(os.path.join(glob.escape(folder), pattern)) for pattern in patterns)
 
 
+def _read(folder):
+    with open(os.path.join(folder, NAME), encoding='utf-8') as file:
+        return json.load(file)
+
+
 def _settings(options):
     settings = {key: value for key, value in vars(options).items() if key not in UNKEPT}
     return json.loads(json.dumps(settings))  # as they come back from the file: lists for tuples
+
+
+def _shown(part, key):
+    return key.replace('_', '-') if part == 'settings' else key  # settings as their options are spelt
 
 
 def _check(options, record):
     """Whether something in `record` is not as in the run's own; refused without --force, said with it."""
     folder = options.output
     try:
-        with open(os.path.join(folder, NAME), encoding='utf-8') as file:
-            before = json.load(file)
+        before = _read(folder)
         differences = [
-            f'{key.replace("_", "-")} was {before[part].get(key)} and is {now.get(key)}'
+            f'{_shown(part, key)} was {before[part].get(key)} and is {now.get(key)}'
             for part, now in record.items()
             for key in sorted({*before[part], *now} - FREE)
             if before[part].get(key) != now.get(key)

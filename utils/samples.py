@@ -18,7 +18,7 @@ import numpy as np
 
 from utils import safe_pickle
 from utils.command_line import say
-from utils.files import Unreadable, atomic_write
+from utils.files import Unreadable, atomic_write, size_of
 
 ASSUMED_SIZE = (480, 640)  # SALICON's; the original's pickles hold none
 MOST_PIXELS = 2**28  # of an image, see utils/images.py
@@ -155,6 +155,7 @@ def read(path):
         such a pickle does not need. Nothing was run.
     """
     path = os.fspath(path)
+    size_of(path)  # there, and a file
     try:
         with open(path, 'rb') as file:
             if file.read(len(_header(0, 0))).startswith(_header(0, 0).partition(b'count')[0]):

@@ -7,7 +7,7 @@ import numpy as np
 
 from utils import safe_pickle
 from utils.command_line import CouldNotStart, say
-from utils.files import Unreadable
+from utils.files import Unreadable, size_of
 from utils.weights import encoder_layout
 
 MD5 = '57858ec9bb7435e99c78a0520e6c5d3e'
@@ -33,6 +33,7 @@ def read(path):
     """
     path = os.fspath(path)
     try:
+        size_of(path)  # there, and a file
         check_md5(path)
         content = safe_pickle.load(path, {('_codecs', 'encode'): _encode})
     except OSError as error:
