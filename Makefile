@@ -91,7 +91,7 @@ lint: $(VENV)/dev.stamp
 
 # pins and hashes anew, from the .in files; needs uv
 requirements:
-	cd requirements && for name in build run dev; do \
+	cd requirements && for name in build run dev gpu; do \
 	    uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 $$name.in -o $$name.txt; \
 	done
 

@@ -47,7 +47,7 @@ def import_lasagne():
     real = sys.modules.get('pkg_resources')
     _module('pkg_resources', get_distribution=Distribution)
     try:
-        return import_quietly('lasagne')
+        return import_quietly('lasagne')[0]
     finally:
         del sys.modules['pkg_resources']
         if real:
@@ -55,18 +55,35 @@ def import_lasagne():
 
 
 def import_quietly(name):
-    """Imports `name` without the warnings on its own old code."""
-    # what these two log is a choice (no system BLAS) or said in a sentence by checks.gpu_in_use
+    """Imports `name` without the warnings on its own old code.
+
+    Returns
+    -------
+    the module, and what Theano's GPU back end could not start for, an Exception or None
+    """
+    # what these two log is a choice (no system BLAS) or said in a sentence by cuda.in_use
     loggers = [logging.getLogger('theano.tensor.blas'), logging.getLogger('theano.gpuarray')]
+    records = _Records()
     for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
+        logger.addHandler(records)
+        logger.propagate = False
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            return importlib.import_module(name)
+            return importlib.import_module(name), records.error
     finally:
         for logger in loggers:
-            logger.setLevel(logging.NOTSET)
+            logger.removeHandler(records)
+            logger.propagate = True
+
+
+class _Records(logging.Handler):
+    """Keeps the last exception that was logged, and shows nothing."""
+
+    error = None
+
+    def emit(self, record):
+        self.error = record.exc_info[1] if record.exc_info else self.error
 
 
 def _numpy_names():
