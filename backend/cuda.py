@@ -37,7 +37,7 @@ def prepare():
     device = wanted()
     if not device:
         return
-    # note: deviation 26: on cards from 2020 on, cuBLAS and cuDNN round float32 to TF32 if left alone
+    # on cards from 2020 on, cuBLAS and cuDNN round float32 to TF32 if left alone
     os.environ.setdefault('NVIDIA_TF32_OVERRIDE', '0')
     _find()
     try:
@@ -127,7 +127,7 @@ def _find():
 
 def _package(name):
     spec = importlib.util.find_spec(name)
-    return Path(list(spec.submodule_search_locations)[0]) if spec else None
+    return Path(list(spec.submodule_search_locations or [])[0]) if spec else None
 
 
 def _prepend(variable, *folders):
@@ -186,9 +186,9 @@ def _compiler(driver, card, device):
     known = _capabilities(compiler)
     if capability[0] > NEWEST or capability not in known:
         raise CannotRun(
-            f'device={device}: {name} has compute capability {capability[0]}.{capability[1]}, and Theano\'s GPU '
-            f'back end runs on {known[0][0]}.{known[0][1]} to {NEWEST}.0 with CUDA {needed[0]}.{needed[1]}: '
-            f'use another card, or {CPU}'
+            f'device={device}: {name} has compute capability {capability[0]}.{capability[1]}, and '
+            f"Theano's GPU back end runs on {known[0][0]}.{known[0][1]} to {NEWEST}.0 with CUDA "
+            f'{needed[0]}.{needed[1]}: use another card, or {CPU}'
         )
 
 

@@ -17,7 +17,8 @@ def translate():
 
     `device=gpu` becomes `device=cuda`, with a notice; `lib.cnmem=X` becomes `gpuarray.preallocate=X` (the
     numbers mean the same). Both are read from .theanorc too. `optimizer_including=cudnn` needs nothing:
-    Theano 1.0 takes the name, and uses cuDNN wherever it is. `deterministic=more` is made to hold for cuDNN too.
+    Theano 1.0 takes the name, and uses cuDNN wherever it is. `deterministic=more` is made to hold for cuDNN's
+    convolutions too; its pools have no overlapping windows, whose order of adding would matter.
     """
     added = {}
     device = value('device', '')

@@ -63,5 +63,5 @@ def _let_go(function):
 
 def _advice(size, fits):
     if fits:
-        return f'a batch of {size} is too large, {fits} fit: --batch-size {fits}'
+        return f'a batch of {size} is too large, one of {fits} fits: --batch-size {fits}'
     return 'not even one image fits: a smaller --size needs less, or the CPU may have more'

@@ -35,6 +35,8 @@ def after_theano():
     if NUMPY_2:
         _autocast()
     _downsample()
+    # where a function fails, Theano imports its GPU back end to describe the error
+    warnings.filterwarnings('ignore', 'pkg_resources is deprecated', module='theano')
 
 
 def import_lasagne():

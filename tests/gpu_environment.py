@@ -67,14 +67,20 @@ def download(folder, cudnn):
 
 def pinned(name):
     """The lines of requirements/gpu.txt on that package, hashes and all."""
-    return re.search(rf'^{name}==[^\\\n]*(\\\n +--hash[^\\\n]*)+', PINNED, re.MULTILINE | re.IGNORECASE)[0]
+    found = re.search(rf'^{name}==[^\\\n]*(\\\n +--hash[^\\\n]*)+', PINNED, re.MULTILINE)
+    assert found, name
+    return found[0]
 
 
 def build_stubs(folder, cudnn):
     for source, library, *flags in (
         ('driver.c', folder / 'driver' / 'libcuda.so.1'),
         ('cublas.c', folder / 'nvidia' / 'cublas' / 'lib' / 'libcublas.so.12'),
-        ('cudnn.c', folder / 'nvidia' / 'cudnn' / 'lib' / f'libcudnn.so.{cudnn}', f'-DVERSION={VERSION[cudnn]}'),
+        (
+            'cudnn.c',
+            folder / 'nvidia' / 'cudnn' / 'lib' / f'libcudnn.so.{cudnn}',
+            f'-DVERSION={VERSION[cudnn]}',
+        ),
     ):
         library.parent.mkdir(parents=True, exist_ok=True)
         build = library.with_suffix('.new')

@@ -1,5 +1,6 @@
 """Theano and Lasagne as they run today, and the sentences where they cannot."""
 
+import importlib.util
 import os
 import re
 import shutil
@@ -221,7 +222,7 @@ def test_a_theanorc_that_is_none(tmp_path):
     [
         (
             None,
-            "device=cuda0 needs libgpuarray and pygpu (No module named 'pygpu'): install them, or run on",
+            "device=cuda0 needs libgpuarray and pygpu (No module named 'pygpu'): `make gpu` installs them",
         ),
         (
             'raise ImportError("libgpuarray.so.3: cannot open")',
@@ -232,7 +233,7 @@ def test_a_theanorc_that_is_none(tmp_path):
     ],
 )
 def test_no_card_is_said_and_the_cpu_not_taken(pygpu, message, tmp_path):
-    if pygpu is None and checks.importlib.util.find_spec('pygpu'):
+    if pygpu is None and importlib.util.find_spec('pygpu'):
         pytest.skip('pygpu is here')
     if pygpu is not None:
         (tmp_path / 'pygpu').mkdir()
@@ -242,7 +243,7 @@ def test_no_card_is_said_and_the_cpu_not_taken(pygpu, message, tmp_path):
 
 
 def test_03_ends_with_the_sentence_too(seeded_weights, tmp_path):
-    if checks.importlib.util.find_spec('pygpu'):
+    if importlib.util.find_spec('pygpu'):
         pytest.skip('pygpu is here')
     result = script(
         *('03-predict.py', GOLDEN / 'network' / 'predict_exact.png', '--weights', seeded_weights),

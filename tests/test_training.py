@@ -325,7 +325,7 @@ def test_too_little_memory_is_called_so_with_what_fits(fits, tmp_path):
 
     model = toy_model([])
     model.G_trainFunction = fail
-    advice = ['not even one image fits', 'a batch of 2 is too large, 1 fit: --batch-size 1'][fits]
+    advice = ['not even one image fits', 'a batch of 2 is too large, one of 1 fits: --batch-size 1'][fits]
     with pytest.raises(memory.OutOfMemory, match=advice):
         run_loop(tmp_path, model, numbered_samples(2), [[0, 1]])
 
