@@ -67,7 +67,7 @@ weights: $(VENV)/run.stamp
 
 # says in one line what device=cuda finds here
 gpu: $(VENV)/gpu.stamp
-	@THEANO_FLAGS="$$THEANO_FLAGS,device=cuda" $(RUN) -m backend
+	@THEANO_FLAGS="$${THEANO_FLAGS:-},device=cuda" $(RUN) -m backend
 	@$(ELAPSED)
 
 # --- checks ---

@@ -70,13 +70,19 @@ def in_use(reason):
     from theano.gpuarray import dnn
 
     if not theano.gpuarray.pygpu_activated:
-        said = f' ({" ".join(str(reason).split())})' if reason else ''
+        said = f' ({_text(reason)})' if reason else ''
         raise CannotRun(
             f'device={device} was asked for and cannot be used{said}: check the driver and what else runs on '
             f'the card with `nvidia-smi`, or {CPU}'
         )
     if device.startswith('cuda') and not dnn.dnn_present() and theano.config.dnn.enabled == 'auto':
         _without_cudnn((dnn.dnn_present.msg or 'no reason given').strip().splitlines()[0])
+
+
+def _text(error):
+    """An exception's sentence; those of libgpuarray are bytes."""
+    first = error.args[0] if error.args else error
+    return ' '.join((first.decode(errors='replace') if isinstance(first, bytes) else str(first)).split())
 
 
 def report():
@@ -92,9 +98,8 @@ def report():
         cudnn = f'cuDNN {version // size}.{version % size // 100}.{version % 100}'
     else:
         cudnn = 'no cuDNN'
-    name = context.devname
     return (
-        f'device={wanted()}: {name.decode() if isinstance(name, bytes) else name}, '
+        f'device={wanted()}: {context.devname}, '
         f'compute capability {major}.{minor}, {_driver_version()}, {cudnn}, TF32 {"on" if tf32() else "off"}'
     )
 
