@@ -134,6 +134,7 @@ def test_cnmem_is_kept_in_the_pool_of_today(card):
 CHOICES = r"""
 #include <cudnn.h>
 #include <cstdio>
+#include <initializer_list>
 int main() {
   cudnnConvolutionFwdAlgo_t forward;
   cudnnConvolutionBwdFilterAlgo_t filter;
