@@ -242,3 +242,23 @@ def test_too_large_a_batch_ends_with_the_one_that_fits(card, seeded_weights, tmp
     result = python(*command, '--batch-size', '2', **environment)
     assert result.returncode == 3, result.stderr
     assert 'kept; a batch of 2 is too large, one of 1 fits: --batch-size 1\n' in result.stderr
+
+
+# --- the benchmark ---
+
+
+def test_the_benchmark_needs_a_card(card):
+    result = python('benchmarks/gpu.py', **variables(card, LD_LIBRARY_PATH=''))
+    assert (result.returncode, result.stdout) == (2, '')
+    assert result.stderr.startswith('device=cuda: there is no driver') and result.stderr.count('\n') == 1
+
+
+def test_the_benchmark_prints_its_table(card):
+    """Of a card that computes nothing, so that only the memory means something."""
+    options = ['--only', 'speed', '--torch', 'none', '--size', '64x48', '--runs', '1']
+    options += ['--batches', '2', '--updates']
+    result = python('benchmarks/gpu.py', *options, **variables(card, QUICK))
+    assert result.returncode == 0, result.stderr
+    rows = re.findall(r'^predict 2: (ours|ours, cuDNN chooses) +[\d.]+ +[\d.]+ +(\d+)$', result.stdout, re.M)
+    assert [name for name, _ in rows] == ['ours', 'ours, cuDNN chooses']
+    assert all(int(megabytes) > 127 for _, megabytes in rows)  # the weights alone
