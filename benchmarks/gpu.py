@@ -106,9 +106,9 @@ def training_error(mode):
     noise = json.loads((network / f'train_{mode}_noise.json').read_text())['noise']
     with tempfile.TemporaryDirectory() as folder:
         output = os.path.join(folder, 'ours.npz')
-        trajectory = [sys.executable, ROOT / 'tests' / 'trajectory.py', network / f'train_{mode}.npz', output]
-        subprocess.run(trajectory, check=True)
-        record, ours = dict(np.load(trajectory[2])), dict(np.load(output))
+        path = network / f'train_{mode}.npz'
+        subprocess.run([sys.executable, ROOT / 'tests' / 'trajectory.py', path, output], check=True)
+        record, ours = dict(np.load(path)), dict(np.load(output))
     costs = 'costs' if mode == 'salgan' else 'loss'
     moved = np.abs(ours[costs] - record[costs]).reshape(len(record[costs]), -1).max(axis=1)
     ratios = list(moved[:4] / noise[costs]['max_abs_diff_by_update'][:4])

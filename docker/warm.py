@@ -49,7 +49,9 @@ def compile_all():
 def with_stubs(stubs, scratch):
     """`compile_all` in a process of its own, in which backend/cuda.py finds the stubs for the libraries."""
     build = runpy.run_path(str(stubs / 'build.py'))['build']
-    folder = Path(list(importlib.util.find_spec('salgan_gpu').submodule_search_locations)[0], 'lib')
+    found = importlib.util.find_spec('salgan_gpu')  # as in backend/cuda.py, which cannot run before
+    assert found and found.submodule_search_locations, 'requirements/gpu.py comes first'
+    folder = Path(found.submodule_search_locations[0], 'lib')
     build('driver', scratch / 'libcuda.so.1')
     build('cublas', scratch / 'libcublas.so')
     build('cudnn', scratch / 'libcudnn.so.8')

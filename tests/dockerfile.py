@@ -51,10 +51,6 @@ class Image:
         self.root, self.user, self.folder = root, '0', '/'
         self.variables: dict = {}
         self.start: list = []
-        for name in NETWORK_FILES:
-            if os.path.exists(name):
-                (root / name[1:]).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(name, root / name[1:])
 
     def build(self, path):
         """Runs every step but FROM."""
@@ -97,6 +93,10 @@ class Image:
         return self.execute([*self.start, *arguments], **variables)
 
     def execute(self, command, check=False, **variables):
+        for name in NETWORK_FILES:  # before every step: an earlier one may have written its own
+            if os.path.exists(name):
+                (self.root / name[1:]).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(name, self.root / name[1:])
         home = '/root' if self.user == '0' else '/home/salgan'
         network = {name: value for name, value in os.environ.items() if NETWORK.fullmatch(name)}
         path = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'

@@ -17,13 +17,12 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.gpu_stubs.build import build
 
-STUBS = ROOT / 'tests' / 'gpu_stubs'
 GPU = ROOT / 'requirements' / 'gpu.py'
 PINNED = (ROOT / 'requirements' / 'gpu.txt').read_text()
 REAL = ['nvidia-cuda-nvrtc-cu12', 'nvidia-cuda-runtime-cu12', 'nvidia-cuda-nvcc-cu12', 'mako', 'markupsafe']
 NEWEST_CUDNN = '9.27.0.42'
-VERSION = {8: 8907, 9: 92700}  # what cudnnGetVersion says of these
 
 
 def packages(cudnn=8):
@@ -73,20 +72,15 @@ def pinned(name):
 
 
 def build_stubs(folder, cudnn):
-    for source, library, *flags in (
-        ('driver.c', folder / 'driver' / 'libcuda.so.1'),
-        ('cublas.c', folder / 'nvidia' / 'cublas' / 'lib' / 'libcublas.so.12'),
-        (
-            'cudnn.c',
-            folder / 'nvidia' / 'cudnn' / 'lib' / f'libcudnn.so.{cudnn}',
-            f'-DVERSION={VERSION[cudnn]}',
-        ),
+    """Of the driver, and of what NVIDIA's packages have."""
+    nvidia = folder / 'nvidia'
+    for name, library in (
+        ('driver', folder / 'driver' / 'libcuda.so.1'),
+        ('cublas', nvidia / 'cublas' / 'lib' / 'libcublas.so.12'),
+        ('cudnn', nvidia / 'cudnn' / 'lib' / f'libcudnn.so.{cudnn}'),
     ):
         library.parent.mkdir(parents=True, exist_ok=True)
-        build = library.with_suffix('.new')
-        command = ['gcc', '-shared', '-fPIC', '-w', '-O1', *flags, f'-Wl,-soname,{library.name}']
-        run(*command, STUBS / source, '-o', build)
-        os.replace(build, library)
+        build(name, library)
 
 
 def run(*command):
