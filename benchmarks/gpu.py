@@ -29,6 +29,7 @@ NAMES = {
     'torch': 'PyTorch eager',
     'channels_last': 'PyTorch channels_last',
 }
+TORCHES = ['torch', 'channels_last']
 GUESS = ','.join(f'dnn.conv.algo_{way}=guess_on_shape_change' for way in ('fwd', 'bwd_data', 'bwd_filter'))
 
 
@@ -124,34 +125,33 @@ def training_error(mode):
 
 def speed(arguments, python):
     engines = ['theano', 'guess'] if arguments.device != 'cpu' else ['theano']
-    engines += ['torch', 'channels_last'] if python else []
-    tasks = [('predict', batch) for batch in arguments.batches]
-    tasks += [(mode, batch) for mode in ('bce', 'salgan') for batch in arguments.updates]
+    engines += TORCHES if python else []
     print(f'\n{"":34}{"ms":>9}{"images/s":>10}{"to PyTorch":>12}{"memory MB":>11}')
-    for task, batch in tasks:
-        measured = {engine: measure(arguments, engine, python, task, batch) for engine in engines}
-        base = max(
-            (batch / m[0] for e, m in measured.items() if m and e in ('torch', 'channels_last')), default=0
-        )
-        for engine, result in measured.items():
-            name = f'{task} {batch}: {NAMES[engine]}'
-            if result is None:
-                print(f'{name:34}  failed', flush=True)
-                continue
-            seconds, memory = result
-            ratio = f'{batch / seconds / base:.2f}' if base else ''
-            print(
-                f'{name:34}{1000 * seconds:9.1f}{batch / seconds:10.1f}{ratio:>12}{memory:11.0f}', flush=True
-            )
+    tasks = {'predict': arguments.batches, 'bce': arguments.updates, 'salgan': arguments.updates}
+    for task, batches in tasks.items():
+        batches = sorted(batches)
+        measured = {e: measure(arguments, e, python, task, batches) for e in engines} if batches else {}
+        for n, batch in enumerate(batches):
+            here = {engine: of[n] for engine, of in measured.items() if n < len(of)}
+            base = min((here[engine][0] for engine in TORCHES if engine in here), default=0)
+            for engine in engines:
+                row(f'{task} {batch}: {NAMES[engine]}', batch, here.get(engine), base)
     print('salgan: the mean of an update of D and one of G. to PyTorch: images a second, to its better row')
 
 
-def measure(arguments, engine, python, task, batch):
-    """(seconds a call, MB of memory) in a process of its own; None where it fails, having said why."""
-    ours = engine in ('theano', 'guess')
-    width, height = arguments.size
+def row(name, batch, measured, base):
+    if measured is None:
+        print(f'{name:34}  failed', flush=True)
+        return
+    seconds, memory = measured
+    ratio = f'{base / seconds:.2f}' if base else ''
+    print(f'{name:34}{1000 * seconds:9.1f}{batch / seconds:10.1f}{ratio:>12}{memory:11.0f}', flush=True)
+
+
+def measure(arguments, engine, python, task, batches):
+    """[(seconds a call, MB of memory)] of the batches, to the first that fails, which has said why."""
     script = ROOT / 'benchmarks' / 'gpu_engine.py'
-    settings = [engine, arguments.device, task, batch, width, height, arguments.runs]
+    settings = [engine, arguments.device, task, *arguments.size, arguments.runs, *batches]
     environment = {**os.environ, 'NVIDIA_TF32_OVERRIDE': '0'}
     flags = [os.environ['THEANO_FLAGS']]
     if engine == 'guess':
@@ -161,12 +161,13 @@ def measure(arguments, engine, python, task, batch):
         environment['CUDA_LAUNCH_BLOCKING'] = '1'  # else the time falls on who waits
     environment['THEANO_FLAGS'] = ','.join(flags)
     result = subprocess.run(
-        [sys.executable if ours else python, script, *map(str, settings)],
+        [python if engine in TORCHES else sys.executable, script, *map(str, settings)],
         stdout=subprocess.PIPE,
         env=environment,
         check=False,
     )
-    return json.loads(result.stdout.splitlines()[-1]) if result.returncode == 0 else None
+    lines = result.stdout.splitlines()
+    return json.loads(lines[-1]) if lines else []
 
 
 def python_with_torch(arguments):

@@ -1,8 +1,9 @@
-"""One engine of benchmarks/gpu.py, in a process of its own: prints [seconds a call, MB of memory] as JSON.
+"""One engine of benchmarks/gpu.py, in a process of its own: prints [seconds a call, MB of memory] by batch.
 
-    python benchmarks/gpu_engine.py ENGINE DEVICE TASK BATCH WIDTH HEIGHT RUNS
+    python benchmarks/gpu_engine.py ENGINE DEVICE TASK WIDTH HEIGHT RUNS BATCH...
 
-Ours run in the project's environment, PyTorch in one that need not have the project's packages.
+Batches ascend, since what memory was taken for one is kept for the next. Ours run in the project's
+environment, PyTorch in one that need not have the project's packages.
 """
 
 import json
@@ -22,23 +23,29 @@ NOT_COUNTED = 3
 
 def main():
     engine, device, task = sys.argv[1:4]
-    batch, width, height, runs = map(int, sys.argv[4:])
-    random = np.random.RandomState(0)
-    images = random.randint(0, 256, (batch, 3, height, width)).astype(np.float32)
-    maps = random.rand(batch, 1, height, width).astype(np.float32)
+    width, height, runs, *batches = map(int, sys.argv[4:])
     if engine in ('theano', 'guess'):
-        calls, memory = theano(task, images, maps)
+        calls, memory = theano(task, width, height)
     else:
-        calls, memory = torch(task, images, maps, device, engine == 'channels_last')
-    seconds = []
+        calls, memory = torch(task, width, height, device, engine == 'channels_last')
+    random, measured = np.random.RandomState(0), []
+    for batch in sorted(batches):
+        images = random.randint(0, 256, (batch, 3, height, width)).astype(np.float32)
+        maps = random.rand(batch, 1, height, width).astype(np.float32)
+        measured.append([timed(calls, images, maps, runs), memory()])
+        print(json.dumps(measured), flush=True)
+
+
+def timed(calls, images, maps, runs):
+    """Seconds: the median of each of the calls, which take turns, and the mean of these."""
+    seconds: list = [[] for _ in calls]
     for run in range(runs + NOT_COUNTED):
-        for call in calls:
+        for call, of in zip(calls, seconds):
             start = time.perf_counter()
-            call()
+            call(images, maps)
             if run >= NOT_COUNTED:
-                seconds.append(time.perf_counter() - start)
-    by_call = [statistics.median(seconds[n :: len(calls)]) for n in range(len(calls))]
-    print(json.dumps([statistics.mean(by_call), memory()]))
+                of.append(time.perf_counter() - start)
+    return statistics.mean(map(statistics.median, seconds))
 
 
 def peak_of_the_process():
@@ -46,33 +53,33 @@ def peak_of_the_process():
         return int(re.findall(r'VmHWM:\s+(\d+)', file.read())[0]) / 1024
 
 
-def theano(task, images, maps):
-    """Functions to call in turn, which end when their result is there, and one that tells the memory."""
+def theano(task, width, height):
+    """Functions of images and maps, which end when their result is there, and one that tells the memory."""
     from backend import theano
     from models.model_bce import ModelBCE
     from models.model_salgan import ModelSALGAN
-
-    batch, _, height, width = images.shape
 
     def memory():
         if theano.config.device == 'cpu':
             return peak_of_the_process()
         from theano.gpuarray.type import get_context
 
-        context = get_context(None)  # what was taken is kept for the next call
+        context = get_context(None)
         return (context.total_gmem - context.free_gmem) / 2**20
 
     if task == 'salgan':
-        salgan = ModelSALGAN(width, height, batch)
+        salgan = ModelSALGAN(width, height)
         functions = [salgan.D_trainFunction, salgan.G_trainFunction]
-        return [lambda f=f: [np.asarray(cost) for cost in f(images, maps)] for f in functions], memory
-    bce = ModelBCE(width, height, batch)
-    if task == 'predict':
-        return [lambda: bce.predictFunction(images)], memory
-    return [lambda: np.asarray(bce.G_trainFunction(images, maps))], memory
+    elif task == 'bce':
+        functions = [ModelBCE(width, height).G_trainFunction]
+    else:
+        predict = ModelBCE(width, height).predictFunction
+        functions = [lambda images, maps: predict(images)]
+    # costs are on the card until they are asked for
+    return [lambda *batch, f=f: np.array(f(*batch)) for f in functions], memory
 
 
-def torch(task, images, maps, device, channels_last):
+def torch(task, width, height, device, channels_last):
     """The same in PyTorch: the same layers, frozen ones, losses and optimisers; float32 throughout."""
     import torch
 
@@ -97,12 +104,12 @@ def torch(task, images, maps, device, channels_last):
         parameter.requires_grad_(not name.startswith(('conv1', 'conv2', 'conv3')))
     trained = [parameter for parameter in G.parameters() if parameter.requires_grad]
 
-    def fed():
-        return placed(torch.from_numpy(images)), placed(torch.from_numpy(maps))
+    def fed(*batch):
+        return [placed(torch.from_numpy(array)) for array in batch]
 
-    def predict():
+    def predict(images, maps):
         with torch.inference_mode():
-            return G(placed(torch.from_numpy(images))).cpu()
+            return G(*fed(images)).cpu()
 
     def step(optimizer, loss):
         optimizer.zero_grad()
@@ -115,24 +122,24 @@ def torch(task, images, maps, device, channels_last):
     if task == 'bce':
         optimizer = torch.optim.SGD(trained, 1e-3, momentum=0.5, nesterov=True)
 
-        def update():
-            x, y = fed()
+        def update(images, maps):
+            x, y = fed(images, maps)
             return step(optimizer, bce(pool(G(x)), pool(y)))
 
         return [update], memory
-    D = placed(discriminator(torch, *images.shape[2:]))
+    D = placed(discriminator(torch, height, width))
     of_G, of_D = torch.optim.Adagrad(trained, 3e-4), torch.optim.Adagrad(D.parameters(), 3e-4)
 
-    def update_D():
-        x, y = fed()
+    def update_D(images, maps):
+        x, y = fed(images, maps)
         with torch.no_grad():
             prediction = G(x)
         real, made = D(torch.cat([y, x], 1)), D(torch.cat([prediction, x], 1))
         probabilities = torch.cat([real, made])
         return step(of_D, bce(probabilities, torch.cat([torch.ones_like(real), torch.zeros_like(made)])))
 
-    def update_G():
-        x, y = fed()
+    def update_G(images, maps):
+        x, y = fed(images, maps)
         prediction = G(x)
         made = D(torch.cat([prediction, x], 1))
         return step(of_G, bce(made, torch.ones_like(made)) + bce(pool(prediction), pool(y)) / 20)
