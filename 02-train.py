@@ -340,7 +340,9 @@ def train(options, model, state, samples, orders, measured, watched, interrupted
     interrupted : threading.Event
         Set by Ctrl-C.
     """
-    from backend import theano
+    import numpy as np
+
+    from backend import memory, theano
     from utils.history import Board
     from utils.training_data import batches
 
@@ -360,7 +362,8 @@ def train(options, model, state, samples, orders, measured, watched, interrupted
             ):
                 # updates count from 1 on, across epochs: an odd one trains D, an even one G
                 trains_D = options.mode == 'salgan' and (state.updates + 1) % 2 == 1
-                costs = update(model.D_trainFunction if trains_D else model.G_trainFunction, images, maps)
+                function = model.D_trainFunction if trains_D else model.G_trainFunction
+                costs = np.atleast_1d(memory.call(function, images, maps))
                 check_finite(options, state, costs, model, trains_D, samples, indices)
                 state.add_update(costs, time.monotonic() - began)
                 began = time.monotonic()
@@ -377,18 +380,6 @@ def train(options, model, state, samples, orders, measured, watched, interrupted
                 )
                 return INTERRUPTED
     return DONE
-
-
-def update(function, images, maps):
-    """One update: an array of its costs. Raises MemoryError where there is too little memory for it."""
-    import numpy as np
-
-    try:
-        return np.atleast_1d(function(images, maps))
-    except Exception as error:
-        if 'allocate' in str(error) or 'memory' in str(error):  # Theano and pygpu know no better name for it
-            raise MemoryError from None
-        raise
 
 
 def check_finite(options, state, costs, model, trains_D, samples, indices):

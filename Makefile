@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test test-all test-pythons lint weights predict requirements clean
+.PHONY: demo gpu test test-all test-pythons lint weights predict requirements clean
 
 # the first of these that runs; 3.11 is what the pinned requirements are made for
 PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '' 2>/dev/null && echo $$p && break; done)
@@ -32,6 +32,12 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp requirements/dev.txt
 	fi
 	touch $@
 
+# what device=cuda needs besides: Debian 12 only, as docker/README.md says
+$(VENV)/gpu.stamp: $(VENV)/run.stamp requirements/gpu.txt requirements/gpu.py
+	$(PIP) --require-hashes -r requirements/gpu.txt
+	$(RUN) requirements/gpu.py
+	touch $@
+
 # --- what it is for ---
 
 # three photographs that come with scikit-image, and stand-in weights: not SalGAN's, for trying the pipeline
@@ -57,6 +63,11 @@ predict: $(VENV)/run.stamp
 
 weights: $(VENV)/run.stamp
 	$(RUN) weights/fetch.py
+	@$(ELAPSED)
+
+# says in one line what device=cuda finds here
+gpu: $(VENV)/gpu.stamp
+	@THEANO_FLAGS="$${THEANO_FLAGS:-},device=cuda" $(RUN) -m backend
 	@$(ELAPSED)
 
 # --- checks ---
@@ -91,7 +102,7 @@ lint: $(VENV)/dev.stamp
 
 # pins and hashes anew, from the .in files; needs uv
 requirements:
-	cd requirements && for name in build run dev; do \
+	cd requirements && for name in build run dev gpu; do \
 	    uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 $$name.in -o $$name.txt; \
 	done
 

@@ -4,7 +4,7 @@
 status 2 where they could not run. The order below is the whole of it, and the only place where it stands.
 """
 
-from backend import checks, flags, mends, notices
+from backend import checks, cuda, flags, mends, notices
 
 checks.python()  # a version that the mends were made for
 checks.user_flags()
@@ -14,12 +14,12 @@ flags.wait_asleep()  # the threads of OpenMP
 checks.compiler()  # without one Theano would run in Python, silently, a hundred times slower
 checks.compile_folder()  # where Theano keeps its C modules
 mends.before_theano()
-checks.gpu_library()  # device=cuda needs pygpu
+cuda.prepare()  # device=cuda needs much, and a card that it serves
 with checks.importing_theano():
-    theano = mends.import_quietly('theano')
+    theano, trouble = mends.import_quietly('theano')
 mends.after_theano()
 notices.announce_compilation()  # once, and only when there is something to compile
-checks.gpu_in_use()  # device=cuda means the card or nothing
+cuda.in_use(trouble)  # device=cuda means the card or nothing
 lasagne = mends.import_lasagne()
 
 from backend import convolutions, onednn, winograd  # noqa: E402  (they need both)

@@ -2,7 +2,6 @@
 
 import configparser
 import contextlib
-import importlib
 import os
 import shutil
 import sys
@@ -115,35 +114,3 @@ def compilation_failed(error):
             f'the C++ compiler {flags.value("cxx", "g++")} failed; is it whole, and is there room in the '
             f'compile folder and in {tempfile.gettempdir()}? {reason[:500]}'
         ) from None
-
-
-def _gpu_wanted():
-    device = flags.value('device', 'cpu')
-    return device if device.startswith(('cuda', 'opencl')) else None
-
-
-def gpu_library():
-    """pygpu is there, and can be imported, where a card is asked for."""
-    if not _gpu_wanted():
-        return
-    try:
-        importlib.import_module('pygpu')
-    except Exception as error:
-        reason = ' '.join(str(error).split()) or type(error).__name__
-        raise CannotRun(
-            f'device={_gpu_wanted()} needs libgpuarray and pygpu ({reason}): install them, or run on the CPU '
-            'by leaving the device out of THEANO_FLAGS'
-        ) from None
-
-
-def gpu_in_use():
-    """Theano has the card that was asked for; by itself it would go on on the CPU."""
-    if not _gpu_wanted():
-        return
-    import theano.gpuarray
-
-    if not theano.gpuarray.pygpu_activated:
-        raise CannotRun(
-            f'device={_gpu_wanted()} was asked for and no such card can be used: check the driver with '
-            '`nvidia-smi`, or run on the CPU by leaving the device out of THEANO_FLAGS'
-        )

@@ -13,11 +13,12 @@ HEADER = Path(__file__).resolve().with_name('np2compat.h')
 
 
 def translate():
-    """Appends to THEANO_FLAGS, where a later value replaces an earlier one.
+    """Adds to THEANO_FLAGS what is not in them.
 
     `device=gpu` becomes `device=cuda`, with a notice; `lib.cnmem=X` becomes `gpuarray.preallocate=X` (the
     numbers mean the same). Both are read from .theanorc too. `optimizer_including=cudnn` needs nothing:
-    Theano 1.0 takes the name, and uses cuDNN wherever it is.
+    Theano 1.0 takes the name, and uses cuDNN wherever it is. `deterministic=more` is made to hold for cuDNN's
+    convolutions too; its pools have no overlapping windows, whose order of adding would matter.
     """
     added = {}
     device = value('device', '')
@@ -34,7 +35,16 @@ def translate():
         # found through CPATH: Theano splits these flags at every space, which a folder's name may hold
         added['gcc.cxxflags'] = f'{value("gcc.cxxflags", "")} -include {HEADER.name}'.strip()
         os.environ['CPATH'] = os.pathsep.join(filter(None, [str(HEADER.parent), os.environ.get('CPATH')]))
-    written = [f'{name}={_quote(setting)}' for name, setting in added.items()]
+    if value('deterministic') == 'more':  # Theano's own flag leaves cuDNN out
+        for name in ('dnn.conv.algo_bwd_data', 'dnn.conv.algo_bwd_filter'):
+            if value(name) is None:
+                added[name] = 'deterministic'
+    add(added)
+
+
+def add(settings):
+    """Appends settings to THEANO_FLAGS, where a later value replaces an earlier one."""
+    written = [f'{name}={_quote(setting)}' for name, setting in settings.items()]
     os.environ['THEANO_FLAGS'] = ','.join(filter(None, [os.environ.get('THEANO_FLAGS', ''), *written]))
 
 

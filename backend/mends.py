@@ -35,6 +35,8 @@ def after_theano():
     if NUMPY_2:
         _autocast()
     _downsample()
+    # where a function fails, Theano imports its GPU back end to describe the error
+    warnings.filterwarnings('ignore', 'pkg_resources is deprecated', module='theano')
 
 
 def import_lasagne():
@@ -47,7 +49,7 @@ def import_lasagne():
     real = sys.modules.get('pkg_resources')
     _module('pkg_resources', get_distribution=Distribution)
     try:
-        return import_quietly('lasagne')
+        return import_quietly('lasagne')[0]
     finally:
         del sys.modules['pkg_resources']
         if real:
@@ -55,18 +57,35 @@ def import_lasagne():
 
 
 def import_quietly(name):
-    """Imports `name` without the warnings on its own old code."""
-    # what these two log is a choice (no system BLAS) or said in a sentence by checks.gpu_in_use
+    """Imports `name` without the warnings on its own old code.
+
+    Returns
+    -------
+    the module, and what Theano's GPU back end could not start for, an Exception or None
+    """
+    # what these two log is a choice (no system BLAS) or said in a sentence by cuda.in_use
     loggers = [logging.getLogger('theano.tensor.blas'), logging.getLogger('theano.gpuarray')]
+    records = _Records()
     for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
+        logger.addHandler(records)
+        logger.propagate = False
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            return importlib.import_module(name)
+            return importlib.import_module(name), records.error
     finally:
         for logger in loggers:
-            logger.setLevel(logging.NOTSET)
+            logger.removeHandler(records)
+            logger.propagate = True
+
+
+class _Records(logging.Handler):
+    """Keeps the last exception that was logged, and shows nothing."""
+
+    error = None
+
+    def emit(self, record):
+        self.error = record.exc_info[1] if record.exc_info else self.error
 
 
 def _numpy_names():

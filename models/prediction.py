@@ -7,7 +7,7 @@ import theano
 from lasagne.init import Constant
 from lasagne.layers import get_all_params
 
-from backend import kept
+from backend import kept, memory
 from models import generator
 from models.model import Model
 from utils.weights import generator_layout
@@ -50,16 +50,11 @@ class Predictor:
 
         Raises
         ------
-        MemoryError
+        backend.memory.OutOfMemory
             If there is not enough for so many images of this size.
         """
         batch = np.ascontiguousarray(np.asarray(images, theano.config.floatX).transpose(0, 3, 1, 2))
-        try:
-            return np.asarray(self._function(batch)[:, 0], np.float32)
-        except RuntimeError as error:
-            if 'allocate' in str(error):  # Theano's convolutions know no better name for it
-                raise MemoryError from None
-            raise
+        return np.asarray(memory.call(self._function, batch)[:, 0], np.float32)
 
 
 def _compile():

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+from backend import memory
 from tests.conftest import script
 from tests.training import arrays_of, load_02, sample, seeded_samples, start_02, wait_for_line, write_pickle
 from utils import checkpoint, history
@@ -312,13 +313,16 @@ def test_a_full_disk_stops_the_run_and_leaves_what_was_there(small_disk):
     assert before == {path: path.read_bytes() for path in small_disk.iterdir()}
 
 
-def test_too_little_memory_is_called_so(tmp_path):
+@pytest.mark.parametrize('fits', [0, 1])
+def test_too_little_memory_is_called_so_with_what_fits(fits, tmp_path):
     def fail(images, maps):
-        raise RuntimeError('CorrMM failed to allocate working memory of 3 x 4')
+        if len(images) > fits:
+            raise RuntimeError('CorrMM failed to allocate working memory of 3 x 4')
 
     model = toy_model([])
     model.G_trainFunction = fail
-    with pytest.raises(MemoryError):
+    advice = ['not even one image fits', 'a batch of 2 is too large, one of 1 fits: --batch-size 1'][fits]
+    with pytest.raises(memory.OutOfMemory, match=advice):
         run_loop(tmp_path, model, numbered_samples(2), [[0, 1]])
 
 

@@ -106,10 +106,9 @@ def run(main):
         status = _end(error, STOPPED)
     except KeyboardInterrupt:
         status = _end('interrupted; what was finished is kept', INTERRUPTED)
-    except MemoryError:
-        status = _end(
-            'out of memory; what was finished is kept; smaller batches or images need less', STOPPED
-        )
+    except MemoryError as error:
+        advice = getattr(error, 'advice', 'smaller batches or images need less')
+        status = _end(f'out of memory; what was finished is kept; {advice}', STOPPED)
     except ModuleNotFoundError as error:  # tqdm may be what is missing: no `say`
         print(
             f'{os.path.basename(sys.argv[0])}: {error} for {sys.executable}: make the environment with '

@@ -1,0 +1,259 @@
+"""What device=cuda needs: its libraries and headers found, and a card that they serve, or one sentence.
+
+libgpuarray opens libcuda.so, libnvrtc.so and libcublas.so, names that the driver and NVIDIA's packages have
+with a version only. requirements/gpu.py makes libraries of these names that need the real ones; what is
+loaded here is there when libgpuarray asks for it.
+"""
+
+import contextlib
+import ctypes
+import importlib
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+from backend import flags
+from backend.checks import CannotRun
+
+FOLDER = 'salgan_gpu'  # as in requirements/gpu.py
+HEADERS = Path(__file__).with_name('include')  # cudnn.h with the calls that Theano misses in it
+LIBRARIES = ('libgpuarray.so', 'libcuda.so', 'libnvrtc.so', 'libcublas.so', 'libcudnn.so')
+CPU = 'run on the CPU by leaving the device out of THEANO_FLAGS'
+NEWEST = 9  # libgpuarray 0.7.6 writes compute capability as two digits
+MAJOR, MINOR = 75, 76  # attributes of a device: its compute capability
+
+_loaded: dict = {}  # library -> ctypes.CDLL
+
+
+def wanted():
+    """The device that THEANO_FLAGS ask for, where it is no CPU."""
+    device = flags.value('device', 'cpu')
+    return device if device.startswith(('cuda', 'opencl')) else None
+
+
+def prepare():
+    """Before `import theano`: everything is found, and the card is one that it serves."""
+    device = wanted()
+    if not device:
+        return
+    # on cards from 2020 on, cuBLAS and cuDNN round float32 to TF32 if left alone
+    os.environ.setdefault('NVIDIA_TF32_OVERRIDE', '0')
+    _find()
+    try:
+        importlib.import_module('pygpu')
+    except Exception as error:
+        reason = ' '.join(str(error).split()) or type(error).__name__
+        raise CannotRun(
+            f'device={device} needs libgpuarray and pygpu ({reason}): `make gpu` installs them on Debian 12, '
+            f'docker/README.md tells of an image; or {CPU}'
+        ) from None
+    if device.startswith('cuda'):
+        driver = _driver(device)
+        card = _card(driver, device)
+        _compiler(driver, card, device)
+        _cudnn(driver, card)
+
+
+def in_use(reason):
+    """After `import theano`: it has the card that was asked for; by itself it would go on on the CPU.
+
+    Parameters
+    ----------
+    reason : Exception or None
+        What Theano logged when it could not have the card.
+    """
+    device = wanted()
+    if not device:
+        return
+    import theano.gpuarray
+    from theano.gpuarray import dnn
+
+    if not theano.gpuarray.pygpu_activated:
+        said = f' ({_text(reason)})' if reason else ''
+        raise CannotRun(
+            f'device={device} was asked for and cannot be used{said}: check the driver and what else runs on '
+            f'the card with `nvidia-smi`, or {CPU}'
+        )
+    if device.startswith('cuda') and not dnn.dnn_present() and theano.config.dnn.enabled == 'auto':
+        _without_cudnn((dnn.dnn_present.msg or 'no reason given').strip().splitlines()[0])
+
+
+def _text(error):
+    """An exception's sentence; those of libgpuarray are bytes."""
+    first = error.args[0] if error.args else error
+    return ' '.join((first.decode(errors='replace') if isinstance(first, bytes) else str(first)).split())
+
+
+def report():
+    """One line: the card that Theano has, and with what."""
+    import theano.gpuarray
+    from theano.gpuarray import dnn
+
+    context = theano.gpuarray.type.get_context(None)
+    major, minor = divmod(int(context.bin_id[-2:]), 10)
+    if dnn.dnn_present():
+        version = dnn.version()
+        size = 10000 if version >= 90000 else 1000  # from 9 on, two digits more for the minor version
+        cudnn = f'cuDNN {version // size}.{version % size // 100}.{version % 100}'
+    else:
+        cudnn = 'no cuDNN'
+    return (
+        f'device={wanted()}: {context.devname}, '
+        f'compute capability {major}.{minor}, {_driver_version()}, {cudnn}, TF32 {"on" if tf32() else "off"}'
+    )
+
+
+def tf32():
+    """Whether cuBLAS and cuDNN may round float32 to TF32."""
+    return os.environ.get('NVIDIA_TF32_OVERRIDE') != '0'
+
+
+def _find():
+    """Tells Theano and the compiler where everything is, and loads it."""
+    folder = _package(FOLDER)
+    if not folder:
+        return  # made without `make gpu`: pygpu and Theano look for themselves
+    library = folder / 'lib'
+    nvidia = _package('nvidia') or folder
+    headers = sorted(path for path in nvidia.glob('*/include'))
+    # found through these variables: Theano has no flag for so many folders
+    _prepend('CPATH', folder / 'include', *headers)
+    _prepend('LIBRARY_PATH', library)
+    settings = {'dnn.include_path': HEADERS, 'dnn.library_path': library, 'dnn.bin_path': library}
+    settings['print_active_device'] = False  # `python -m backend` says it
+    settings['cuda.include_path'] = nvidia / 'cuda_runtime' / 'include'
+    flags.add({name: str(path) for name, path in settings.items() if flags.value(name) is None})
+    for name in LIBRARIES:
+        # by its real path, from where NVIDIA's libraries find their own parts
+        with contextlib.suppress(OSError):  # what is missing is said where it is needed
+            _loaded[name] = ctypes.CDLL(os.path.realpath(library / name))
+
+
+def _package(name):
+    spec = importlib.util.find_spec(name)
+    return Path(list(spec.submodule_search_locations or [])[0]) if spec else None
+
+
+def _prepend(variable, *folders):
+    parts = [str(folder) for folder in folders] + [os.environ.get(variable, '')]
+    os.environ[variable] = os.pathsep.join(filter(None, parts))
+
+
+def _driver(device):
+    try:
+        driver = ctypes.CDLL('libcuda.so.1')
+    except OSError as error:
+        raise CannotRun(
+            f'device={device}: there is no driver of NVIDIA here ({error}): install one (in a container: '
+            f'`docker run --gpus all`), or {CPU}'
+        ) from None
+    status = driver.cuInit(0)
+    if status:
+        text = ctypes.c_char_p()
+        driver.cuGetErrorString(status, ctypes.byref(text))
+        said = text.value.decode() if text.value else f'error {status}'
+        raise CannotRun(
+            f"device={device}: NVIDIA's driver does not start ({said}): check it with `nvidia-smi`, or {CPU}"
+        )
+    return driver
+
+
+def _card(driver, device):
+    """The card's number, which has to be one that libgpuarray knows how to name."""
+    count, card = ctypes.c_int(), ctypes.c_int()
+    driver.cuDeviceGetCount(ctypes.byref(count))
+    number = int(device[4:]) if device[4:].isdecimal() else 0
+    if number >= count.value:
+        raise CannotRun(
+            f'device={device}: {count.value} cards are here, and they count from cuda0 on: '
+            f'name one of them, or {CPU}'
+        )
+    driver.cuDeviceGet(ctypes.byref(card), number)
+    return card
+
+
+def _compiler(driver, card, device):
+    """NVRTC compiles for this card, and the driver takes what it compiles."""
+    compiler = _loaded.get('libnvrtc.so')
+    if not compiler:
+        return  # of another installation, which libgpuarray finds or not
+    major, minor = ctypes.c_int(), ctypes.c_int()
+    compiler.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
+    needed = major.value, minor.value
+    has = cuda_version(driver)
+    if has < needed:
+        raise CannotRun(
+            f"device={device}: NVIDIA's driver here is for CUDA {has[0]}.{has[1]}, and CUDA "
+            f'{needed[0]}.{needed[1]} is what is installed: update the driver, or {CPU}'
+        )
+    capability, name = _capability(driver, card)
+    known = _capabilities(compiler)
+    if capability[0] > NEWEST or capability not in known:
+        raise CannotRun(
+            f'device={device}: {name} has compute capability {capability[0]}.{capability[1]}, and '
+            f"Theano's GPU back end runs on {known[0][0]}.{known[0][1]} to {NEWEST}.0 with CUDA "
+            f'{needed[0]}.{needed[1]}: use another card, or {CPU}'
+        )
+
+
+def cuda_version(driver):
+    """The newest CUDA that the driver knows: (major, minor)."""
+    version = ctypes.c_int()
+    driver.cuDriverGetVersion(ctypes.byref(version))
+    return version.value // 1000, version.value % 1000 // 10
+
+
+def _capability(driver, card):
+    """((major, minor), name)"""
+    value, name, capability = ctypes.c_int(), ctypes.create_string_buffer(256), []
+    for attribute in (MAJOR, MINOR):
+        driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, card)
+        capability.append(value.value)
+    driver.cuDeviceGetName(name, len(name), card)
+    return tuple(capability), name.value.decode(errors='replace')
+
+
+def _capabilities(compiler):
+    """Those that NVRTC compiles for, in their order."""
+    count = ctypes.c_int()
+    compiler.nvrtcGetNumSupportedArchs(ctypes.byref(count))
+    found = (ctypes.c_int * count.value)()
+    compiler.nvrtcGetSupportedArchs(found)
+    return [divmod(each, 10) for each in sorted(found)]
+
+
+def _cudnn(driver, card):
+    """Leaves cuDNN out, and says so, where it does not start on this card."""
+    if flags.value('dnn.enabled') is not None:
+        return
+    cudnn = _loaded.get('libcudnn.so')
+    if not cudnn:
+        if _package(FOLDER):
+            _without_cudnn('its library cannot be loaded')
+            flags.add({'dnn.enabled': 'False'})
+        return
+    context, handle = ctypes.c_void_p(), ctypes.c_void_p()
+    driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), card)
+    driver.cuCtxPushCurrent_v2(context)
+    status = cudnn.cudnnCreate(ctypes.byref(handle))
+    if not status:
+        cudnn.cudnnDestroy(handle)
+    driver.cuCtxPopCurrent_v2(ctypes.byref(context))
+    driver.cuDevicePrimaryCtxRelease(card)
+    if status:
+        cudnn.cudnnGetErrorString.restype = ctypes.c_char_p
+        _without_cudnn(cudnn.cudnnGetErrorString(status).decode())
+        flags.add({'dnn.enabled': 'False'})
+
+
+def _without_cudnn(reason):
+    print(f'cuDNN cannot be used ({reason}): convolutions by cuBLAS, slower', file=sys.stderr)
+
+
+def _driver_version():
+    try:
+        version = Path('/sys/module/nvidia/version').read_text(encoding='ascii').strip()
+    except OSError:
+        version = 'for CUDA {}.{}'.format(*cuda_version(ctypes.CDLL('libcuda.so.1')))
+    return f'driver {version}'

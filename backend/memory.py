@@ -1,0 +1,67 @@
+"""Where the memory, of the card or of the computer, is too little for a batch: how large one may be."""
+
+
+class OutOfMemory(MemoryError):
+    """Too little memory for a batch; `advice` is a sentence that says what fits."""
+
+    def __init__(self, advice):
+        super().__init__(advice)
+        self.advice = advice
+
+
+def call(function, *batch):
+    """`function(*batch)`, of a function of Theano's.
+
+    Parameters
+    ----------
+    function : function of arrays
+    batch : arrays of the same length
+
+    Raises
+    ------
+    OutOfMemory
+        If it is too large. What fits is found by trying, half as many each time, so that a function that
+        updates parameters has done so: nothing must be kept of them.
+    """
+    try:
+        return function(*batch)
+    except Exception as error:
+        if not _is_it(error):
+            raise
+    # outside of the handler: the error holds on to what was computed
+    raise OutOfMemory(_advice(len(batch[0]), _what_fits(function, batch)))
+
+
+def _is_it(error):
+    """Theano and pygpu have no class of their own for it."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or 'allocate' in text or 'memory' in text
+
+
+def _what_fits(function, batch):
+    """The largest half, quarter .. of the batch that there is memory for; 0 if there is none."""
+    size = len(batch[0]) // 2
+    while size:
+        _let_go(function)
+        try:
+            function(*(array[:size] for array in batch))
+            return size
+        except Exception as error:
+            if not _is_it(error):
+                raise
+        size //= 2
+    return 0
+
+
+def _let_go(function):
+    """Frees what a call that failed had computed."""
+    machine = getattr(function, 'fn', None)
+    for variable, cell in getattr(machine, 'storage_map', {}).items():
+        if variable.owner:
+            cell[0] = None
+
+
+def _advice(size, fits):
+    if fits:
+        return f'a batch of {size} is too large, one of {fits} fits: --batch-size {fits}'
+    return 'not even one image fits: a smaller --size needs less, or the CPU may have more'

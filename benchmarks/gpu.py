@@ -1,0 +1,188 @@
+"""On a card: whether the numbers are the original's, how fast they come, and PyTorch on the same card.
+
+    python benchmarks/gpu.py
+
+Prints the card, the errors of the map and of training against the records in tests/golden, and a table:
+images a second and memory, of predictions and of updates, here and in PyTorch with TF32 off. PyTorch is
+installed, once, into an environment of its own, or --torch names a Python that has it. Exit status: 0 all
+numbers within their limits; 1 one was not; 2 no card that can be used.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / 'tests' / 'golden')]
+
+TORCH = ['torch==2.9.1', 'numpy==1.26.4', 'tqdm']
+MAP_LIMIT = 1e-4
+NOISE_LIMIT = 10  # times what other kernels of the original's make of its float32
+NAMES = {
+    'theano': 'ours',
+    'guess': 'ours, cuDNN chooses',
+    'torch': 'PyTorch eager',
+    'channels_last': 'PyTorch channels_last',
+}
+TORCHES = ['torch', 'channels_last']
+GUESS = ','.join(f'dnn.conv.algo_{way}=guess_on_shape_change' for way in ('fwd', 'bwd_data', 'bwd_filter'))
+
+
+def main():
+    arguments = options()
+    flags = ','.join(filter(None, [os.environ.get('THEANO_FLAGS'), f'device={arguments.device}']))
+    os.environ['THEANO_FLAGS'] = flags
+    found = subprocess.run([sys.executable, '-m', 'backend'], cwd=ROOT, check=False)
+    if found.returncode:
+        return found.returncode
+    kept = True
+    if arguments.only != 'speed':
+        kept = numbers()
+    if arguments.only != 'numbers':
+        speed(arguments, python_with_torch(arguments))
+    return 0 if kept else 1
+
+
+def options():
+    from utils.command_line import network_size, positive
+
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    option = parser.add_argument
+    option('--device', default='cuda', help="of Theano's; cpu tries the benchmark itself")
+    option('--torch', metavar='PYTHON', default='install', help='a Python with PyTorch, install, or none')
+    option('--size', type=network_size, default='256x192', help='width x height')
+    option('--batches', type=positive, nargs='*', default=[1, 8, 32], help='of predictions')
+    option('--updates', type=positive, nargs='*', default=[32], metavar='BATCH', help='batches of updates')
+    option('--runs', type=positive, default=20, help='of each call, after three that do not count')
+    option('--only', choices=('numbers', 'speed'), help='one of the two parts')
+    option('--profile', action='store_true', help="Theano's profile of each process of ours, on stderr")
+    return parser.parse_args()
+
+
+# --- the numbers ---
+
+
+def numbers():
+    """Prints each error beside its limit; whether all are within."""
+    rows = [('map of predict_map.npz, largest error', map_error(), MAP_LIMIT)]
+    for mode in ('bce', 'salgan'):
+        rows.append((f'train_{mode}.npz, error in units of its noise', training_error(mode), NOISE_LIMIT))
+    for name, error, limit in rows:
+        print(f'{name:48}{error:10.2g}  limit {limit:g}{"" if error <= limit else "  EXCEEDED"}', flush=True)
+    return all(error <= limit for _, error, limit in rows)
+
+
+def map_error():
+    code = 'import sys; from benchmarks.gpu import compare_map; print(compare_map())'
+    return float(subprocess.run([sys.executable, '-c', code], cwd=ROOT, stdout=-1, check=True).stdout)
+
+
+def compare_map():
+    """In a process of its own, on the card."""
+    import inputs
+    import numpy as np
+
+    from models.prediction import Predictor
+
+    record = np.load(ROOT / 'tests' / 'golden' / 'network' / 'predict_map.npz')
+    width, height = int(record['width']), int(record['height'])
+    arrays = inputs.generator_arrays(int(record['generator_seed']), float(record['gain']))
+    images, _ = inputs.batch(int(record['batch_seed']), 1, width, height)
+    pictures = images.transpose(0, 2, 3, 1).astype(np.uint8)
+    return np.abs(Predictor(arrays, width, height)(pictures)[0] - record['map']).max()
+
+
+def training_error(mode):
+    """As tests/test_models.py compares: costs through update 4, and the statistics up to there."""
+    import numpy as np
+
+    network = ROOT / 'tests' / 'golden' / 'network'
+    noise = json.loads((network / f'train_{mode}_noise.json').read_text())['noise']
+    with tempfile.TemporaryDirectory() as folder:
+        output = os.path.join(folder, 'ours.npz')
+        path = network / f'train_{mode}.npz'
+        subprocess.run([sys.executable, ROOT / 'tests' / 'trajectory.py', path, output], check=True)
+        record, ours = dict(np.load(path)), dict(np.load(output))
+    costs = 'costs' if mode == 'salgan' else 'loss'
+    moved = np.abs(ours[costs] - record[costs]).reshape(len(record[costs]), -1).max(axis=1)
+    ratios = list(moved[:4] / noise[costs]['max_abs_diff_by_update'][:4])
+    for name in noise:
+        if name.startswith(('u1_', 'u2_', 'u4_', 'maps_before', 'prob_')):
+            difference = np.nanmax(np.abs(ours[name] - record[name]))
+            ratios.append(difference / noise[name]['max_abs_diff'])
+    return max(ratios)
+
+
+# --- the speed ---
+
+
+def speed(arguments, python):
+    engines = ['theano', 'guess'] if arguments.device != 'cpu' else ['theano']
+    engines += TORCHES if python else []
+    print(f'\n{"":34}{"ms":>9}{"images/s":>10}{"to PyTorch":>12}{"memory MB":>11}')
+    tasks = {'predict': arguments.batches, 'bce': arguments.updates, 'salgan': arguments.updates}
+    for task, batches in tasks.items():
+        batches = sorted(batches)
+        measured = {e: measure(arguments, e, python, task, batches) for e in engines} if batches else {}
+        for n, batch in enumerate(batches):
+            here = {engine: of[n] for engine, of in measured.items() if n < len(of)}
+            base = min((here[engine][0] for engine in TORCHES if engine in here), default=0)
+            for engine in engines:
+                row(f'{task} {batch}: {NAMES[engine]}', batch, here.get(engine), base)
+    print('salgan: the mean of an update of D and one of G. to PyTorch: images a second, to its better row')
+
+
+def row(name, batch, measured, base):
+    if measured is None:
+        print(f'{name:34}  failed', flush=True)
+        return
+    seconds, memory = measured
+    ratio = f'{base / seconds:.2f}' if base else ''
+    print(f'{name:34}{1000 * seconds:9.1f}{batch / seconds:10.1f}{ratio:>12}{memory:11.0f}', flush=True)
+
+
+def measure(arguments, engine, python, task, batches):
+    """[(seconds a call, MB of memory)] of the batches, to the first that fails, which has said why."""
+    script = ROOT / 'benchmarks' / 'gpu_engine.py'
+    settings = [engine, arguments.device, task, *arguments.size, arguments.runs, *batches]
+    environment = {**os.environ, 'NVIDIA_TF32_OVERRIDE': '0'}
+    flags = [os.environ['THEANO_FLAGS']]
+    if engine == 'guess':
+        flags.append(GUESS)
+    if arguments.profile:
+        flags.append('profile=True')
+        environment['CUDA_LAUNCH_BLOCKING'] = '1'  # else the time falls on who waits
+    environment['THEANO_FLAGS'] = ','.join(flags)
+    result = subprocess.run(
+        [python if engine in TORCHES else sys.executable, script, *map(str, settings)],
+        stdout=subprocess.PIPE,
+        env=environment,
+        check=False,
+    )
+    lines = result.stdout.splitlines()
+    return json.loads(lines[-1]) if lines else []
+
+
+def python_with_torch(arguments):
+    """A Python that has PyTorch, from an environment made if it is not there; None if none is wanted."""
+    if arguments.torch != 'install':
+        return None if arguments.torch == 'none' else arguments.torch
+    folder = ROOT / '.venv-benchmark-gpu'
+    python, stamp = folder / 'bin' / 'python', folder / 'installed'
+    if not stamp.exists():
+        print(f'installing {", ".join(TORCH)} into {folder}', file=sys.stderr)
+        venv.create(folder, with_pip=True)
+        subprocess.run([python, '-m', 'pip', 'install', '--quiet', *TORCH], check=True)
+        stamp.touch()
+    return python
+
+
+if __name__ == '__main__':
+    sys.exit(main())

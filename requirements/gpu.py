@@ -1,0 +1,115 @@
+"""Puts the parts of `device=cuda` that pip does not bring into an environment; touches no system folder.
+
+    .venv/bin/python requirements/gpu.py [--target FOLDER]
+
+From Debian 12: pygpu and libgpuarray 0.7.6, the only release that has both, for its Python 3.11. Beside them
+libraries by the names that libgpuarray and Theano look for (libcuda.so, libnvrtc.so, libcublas.so,
+libcudnn.so), which the driver and NVIDIA's packages have with a version only. backend/cuda.py finds it all.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+DEBIAN = ['python3-pygpu', 'libgpuarray3', 'libgpuarray-dev']
+FOLDER = 'salgan_gpu'  # as in backend/cuda.py
+LIBRARIES = ['libnvrtc', 'libcublas', 'libcudnn']
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        '--target',
+        type=Path,
+        default=sysconfig.get_path('purelib'),
+        help="folder of packages, with NVIDIA's in it (default: this Python's)",
+    )
+    target = parser.parse_args().target
+    if sys.version_info[:2] != (3, 11):
+        sys.exit(f'pygpu is there for Python 3.11 only, and this is {sys.version.split()[0]}')
+    folder = target / FOLDER
+    (folder / 'lib').mkdir(parents=True, exist_ok=True)
+    if not (target / 'pygpu').exists():
+        from_debian(target, folder)
+    forward(folder / 'lib', 'libcuda.so', driver_stand_in)
+    for name in LIBRARIES:
+        found = sorted(target.glob(f'nvidia/*/lib/{name}.so.*'))
+        if not found:
+            sys.exit(f'{name} is not in {target / "nvidia"}: pip install -r requirements/gpu.txt')
+        if name == 'libcudnn':  # linked against, which a forwarding library does not serve
+            replace_by_link(folder / 'lib' / 'libcudnn.so', found[0])
+        else:
+            forward(folder / 'lib', f'{name}.so', lambda scratch, real=found[0]: real)
+
+
+def from_debian(target, folder):
+    """Debian's packages, unpacked: pygpu into `target`, libgpuarray and its headers into `folder`."""
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            # apt checks the signatures; its sandbox has no right to a folder of ours, which it only notes
+            run('apt-get', 'download', '--quiet', '-o', 'APT::Sandbox::User=root', *DEBIAN, cwd=scratch)
+        except (OSError, subprocess.CalledProcessError) as error:
+            sys.exit(
+                f'Debian 12 has {", ".join(DEBIAN)}, and they cannot be had from here ({reason(error)}): '
+                'run `apt-get update` as root first, or use docker/ on another system'
+            )
+        for package in Path(scratch).glob('*.deb'):
+            run('dpkg-deb', '--extract', package, scratch)
+        copy(Path(scratch, 'usr/lib/python3/dist-packages/pygpu'), target / 'pygpu')
+        copy(Path(scratch, 'usr/include/gpuarray'), folder / 'include' / 'gpuarray')
+        for library in Path(scratch).glob('usr/lib/libgpuarray.so*'):
+            (folder / 'lib' / library.name).unlink(missing_ok=True)
+            shutil.copy2(library, folder / 'lib', follow_symlinks=False)
+
+
+def forward(folder, name, real):
+    """A library called `name` that has nothing but the need of another.
+
+    A symbolic link would not do: once loaded, a library is found by the name that it has for itself.
+    """
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        library = real(Path(scratch))
+        output = Path(scratch, name)
+        rpath = [f'-Wl,-rpath,{library.parent}'] if library.parent != Path(scratch) else []
+        compile_library(output, name, '-Wl,--no-as-needed', library, *rpath)
+        os.replace(output, folder / name)
+
+
+def driver_stand_in(scratch):
+    """An empty libcuda.so.1: the driver may come later, and is found where the system has it."""
+    library = scratch / 'libcuda.so.1'
+    compile_library(library, library.name)
+    return library
+
+
+def compile_library(output, soname, *arguments):
+    command = ['g++', '-shared', '-x', 'c++', os.devnull, '-x', 'none', *arguments]
+    run(*command, f'-Wl,-soname,{soname}', '-o', output)
+
+
+def replace_by_link(link, real):
+    link.unlink(missing_ok=True)
+    link.symlink_to(real)
+
+
+def copy(source, target):
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target)
+
+
+def run(*command, cwd=None):
+    subprocess.run(command, cwd=cwd, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def reason(error):
+    lines = (getattr(error, 'stderr', None) or str(error)).strip().splitlines()
+    return lines[-1] if lines else type(error).__name__
+
+
+if __name__ == '__main__':
+    main()
