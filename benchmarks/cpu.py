@@ -61,13 +61,15 @@ def main():
                 expected = os.path.join(folder, 'expected.npy')
                 Engine('float64', 'predict', folder, python, expected).end()
                 engines = OURS[:3] + TORCH + (('onnxruntime', 'ncnn') if batch == 1 else ())
+                engines = [name for name in engines if name in arguments.engines]
                 rows = measure(engines, 'predict', folder, python, arguments.runs, np.load(expected))
                 table(f'prediction, batch {batch}', rows, 'channels_last')
         for task in ('bce', 'salgan'):
             if task in arguments.only:
                 batch = 32 if arguments.long else 8
                 images(folder, batch, width, height)
-                rows = measure(OURS[:3] + TORCH, task, folder, python, max(2, arguments.runs // 3))
+                engines = [name for name in OURS[:3] + TORCH if name in arguments.engines]
+                rows = measure(engines, task, folder, python, max(2, arguments.runs // 3))
                 table(f'one {task} update of the generator, batch {batch}', rows, 'torch')
         if 'sizes' in arguments.only:
             for size in SIZES:
@@ -90,6 +92,7 @@ def options():
     parser.add_argument('--size', type=network_size, default='256x192', help='width x height')
     parser.add_argument('--threads', type=positive, default=native.threads(), help='of every engine')
     parser.add_argument('--long', action='store_true', help='updates at batch 32, as in the paper, not 8')
+    parser.add_argument('--engines', choices=NAMES, nargs='*', default=[*NAMES], help='some of the engines')
     parser.add_argument('--only', choices=PARTS, nargs='*', default=PARTS, help='some of the parts')
     parser.add_argument(
         '--environment', default=os.path.join(ROOT, '.venv-benchmark'), help='where the others are installed'
