@@ -31,16 +31,15 @@ def main():
     )
     target = parser.parse_args().target
     if sys.version_info[:2] != (3, 11):
-        sys.exit(f'pygpu is there for Python 3.11 only, and this is {sys.version.split()[0]}')
+        stop(f'pygpu is there for Python 3.11 only, and this is {sys.version.split()[0]}')
     folder = target / FOLDER
-    (folder / 'lib').mkdir(parents=True, exist_ok=True)
     if not (target / 'pygpu').exists():
         from_debian(target, folder)
     forward(folder / 'lib', 'libcuda.so', driver_stand_in)
     for name in LIBRARIES:
         found = sorted(target.glob(f'nvidia/*/lib/{name}.so.*'))
         if not found:
-            sys.exit(f'{name} is not in {target / "nvidia"}: pip install -r requirements/gpu.txt')
+            stop(f'{name} is not in {target / "nvidia"}: pip install -r requirements/gpu.txt')
         if name == 'libcudnn':  # linked against, which a forwarding library does not serve
             replace_by_link(folder / 'lib' / 'libcudnn.so', found[0])
         else:
@@ -54,17 +53,18 @@ def from_debian(target, folder):
             # apt checks the signatures; its sandbox has no right to a folder of ours, which it only notes
             run('apt-get', 'download', '--quiet', '-o', 'APT::Sandbox::User=root', *DEBIAN, cwd=scratch)
         except (OSError, subprocess.CalledProcessError) as error:
-            sys.exit(
+            stop(
                 f'Debian 12 has {", ".join(DEBIAN)}, and they cannot be had from here ({reason(error)}): '
                 'run `apt-get update` as root first, or use docker/ on another system'
             )
         for package in Path(scratch).glob('*.deb'):
             run('dpkg-deb', '--extract', package, scratch)
-        copy(Path(scratch, 'usr/lib/python3/dist-packages/pygpu'), target / 'pygpu')
+        (folder / 'lib').mkdir(parents=True, exist_ok=True)
         copy(Path(scratch, 'usr/include/gpuarray'), folder / 'include' / 'gpuarray')
         for library in Path(scratch).glob('usr/lib/libgpuarray.so*'):
             (folder / 'lib' / library.name).unlink(missing_ok=True)
             shutil.copy2(library, folder / 'lib', follow_symlinks=False)
+        copy(Path(scratch, 'usr/lib/python3/dist-packages/pygpu'), target / 'pygpu')  # last: it is whole
 
 
 def forward(folder, name, real):
@@ -104,6 +104,11 @@ def copy(source, target):
 
 def run(*command, cwd=None):
     subprocess.run(command, cwd=cwd, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def stop(sentence):
+    print(sentence, file=sys.stderr)
+    sys.exit(2)
 
 
 def reason(error):

@@ -129,6 +129,17 @@ def test_cnmem_is_kept_in_the_pool_of_today(card):
     assert 0.2 < float(result.stdout) < 0.26
 
 
+def test_where_debian_s_packages_cannot_be_had_it_says_so(tmp_path):
+    if sys.version_info[:2] != (3, 11):
+        pytest.skip('pygpu is there for Python 3.11 only')
+    result = python('requirements/gpu.py', '--target', tmp_path, PATH='/nowhere')
+    assert result.returncode == 2 and result.stderr.count('\n') == 1
+    assert result.stderr.startswith(
+        'Debian 12 has python3-pygpu, libgpuarray3, libgpuarray-dev, and they cannot'
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
 # --- cuDNN's calls that are put back ---
 
 CHOICES = r"""
