@@ -170,8 +170,10 @@ def ncnn(task, folder, images):
 
     def run():
         extractor = net.create_extractor()
-        extractor.input('images', ncnn.Mat(np.ascontiguousarray(images[0, ::-1] - mean)).clone())
-        return np.array(extractor.extract('maps')[1])
+        image = np.ascontiguousarray(images[0, ::-1] - mean)
+        extractor.input('images', ncnn.Mat(image))
+        _, maps = extractor.extract('maps')
+        return np.array(maps).copy()  # both Mats are views: `image` and `maps` are kept until here
 
     return run
 
