@@ -60,8 +60,8 @@ def main():
                 images(folder, batch, width, height)
                 expected = os.path.join(folder, 'expected.npy')
                 Engine('float64', 'predict', folder, python, expected).end()
-                engines = OURS[:3] + TORCH + (('onnxruntime', 'ncnn') if batch == 1 else ())
-                engines = [name for name in engines if name in arguments.engines]
+                others = ('onnxruntime', 'ncnn') if batch == 1 else ()
+                engines = [name for name in (*OURS[:3], *TORCH, *others) if name in arguments.engines]
                 rows = measure(engines, 'predict', folder, python, arguments.runs, np.load(expected))
                 table(f'prediction, batch {batch}', rows, 'channels_last')
         for task in ('bce', 'salgan'):
