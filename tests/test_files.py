@@ -121,9 +121,9 @@ def test_read_bytes_says_why_it_cannot(tmp_path):
     os.symlink('loop', tmp_path / 'loop')
     for path, why in (
         (tmp_path / 'gone', 'No such file'),
-        (tmp_path, 'not a file'),
-        (tmp_path / 'pipe', 'not a file'),
-        ('/dev/zero', 'not a file'),
+        (tmp_path, 'a directory, not a file'),
+        (tmp_path / 'pipe', 'a pipe, not a file'),
+        ('/dev/zero', 'a device, not a file'),
         (tmp_path / 'loop', 'Too many levels'),
         (tmp_path / 'large', '100 bytes, more than such a file can need'),
         (tmp_path / ('n' * 256), 'File name too long'),

@@ -267,7 +267,7 @@ def unreadable_image(folder, name):
 PROBLEMS = {
     spoil_image: 'images/{}.jpg: the file is empty',
     cut_image: 'images/{}.jpg: the JPEG is cut short or broken',
-    pipe_for_image: 'images/{}.jpg: not a file',
+    pipe_for_image: 'images/{}.jpg: a pipe, not a file',
     unreadable_image: 'images/{}.jpg: No such file',
     no_image: 'maps/{}.png: there is no image of that name',
     no_map: 'images/{}.jpg: there is no map of that name',

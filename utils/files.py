@@ -46,7 +46,8 @@ def size_of(path):
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise Unreadable(f'{os.fspath(path)}: {getattr(error, "strerror", error)}') from None
     if not stat.S_ISREG(status.st_mode):
-        what = 'a directory' if stat.S_ISDIR(status.st_mode) else 'something else'
+        kinds = {stat.S_IFDIR: 'a directory', stat.S_IFIFO: 'a pipe', stat.S_IFSOCK: 'a socket'}
+        what = kinds.get(stat.S_IFMT(status.st_mode), 'a device')
         raise Unreadable(f'{os.fspath(path)}: {what}, not a file')
     return status.st_size
 
