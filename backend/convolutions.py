@@ -93,7 +93,7 @@ _loaded: list = []
 def _engine():
     """training.cpp, compiled and loaded."""
     if not _loaded:
-        engine = native.library(SOURCE, '-mavx2', '-mfma')
+        engine = native.loaded(SOURCE, '-mavx2', '-mfma')
         engine.convolution.argtypes = (
             [ctypes.c_int] * 3 + [ctypes.c_void_p] * 3 + [ctypes.c_long] * 5 + [ctypes.c_int]
         )

@@ -38,7 +38,7 @@ def threads():
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
-def library(source, *flags):
+def loaded(source, *flags):
     """The shared library of one C++ file, from the user's compile folder or compiled into it.
 
     Parameters

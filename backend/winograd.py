@@ -145,7 +145,7 @@ _loaded: list = []
 def _engine():
     """winograd.cpp, compiled and loaded."""
     if not _loaded:
-        engine = native.library(SOURCE, '-mavx2', '-mfma')
+        engine = native.loaded(SOURCE, '-mavx2', '-mfma')
         engine.chain_new.argtypes = [ctypes.c_void_p, ctypes.c_long]
         engine.chain_new.restype = ctypes.c_void_p
         engine.chain_free.argtypes = [ctypes.c_void_p]
