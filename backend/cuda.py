@@ -120,7 +120,7 @@ def _find():
     # found through these variables: Theano has no flag for so many folders
     _prepend('CPATH', folder / 'include', *headers)
     _prepend('LIBRARY_PATH', library)
-    settings = {'dnn.include_path': HEADERS, 'dnn.library_path': library, 'dnn.bin_path': library}
+    settings = {'dnn.include_path': HEADERS, 'dnn.bin_path': library}
     settings['print_active_device'] = False  # `python -m backend` says it
     settings['cuda.include_path'] = nvidia / 'cuda_runtime' / 'include'
     flags.add({name: str(path) for name, path in settings.items() if flags.value(name) is None})

@@ -33,22 +33,7 @@ inline void gradient_points_of(const v8 *e, int from, v8 *z, int to) {
 
 // A tile of gradients, whose first pixel is p, to the points: z[point * step + place(filter)].
 inline void transform_gradient_f4(const float *p, const Map &in, float *z, size_t step, long panel) {
-    long row = in.row(), pixel = in.pixel();
-    for (long k = 0; k < in.channels; k += 8) {
-        v8 half[24], out[36];
-#pragma GCC unroll 36
-        for (int j = 0; j < 4; j++) {
-            v8 column[4];
-#pragma GCC unroll 36
-            for (int i = 0; i < 4; i++) column[i] = load(p + i * row + j * pixel + k);
-            gradient_points_of(column, 1, half + j, 4);
-        }
-        float *to = z + place(k, panel);
-#pragma GCC unroll 36
-        for (int i = 0; i < 6; i++) gradient_points_of(half + 4 * i, 1, out + 6 * i, 1);
-#pragma GCC unroll 36
-        for (int q = 0; q < 36; q++) store(to + q * step, out[q]);
-    }
+    transform_square<4, gradient_points_of>(p, in, z, step, panel);
 }
 
 inline void transform_gradient_upscaled(const float *p, const Map &in, float *z, size_t step, long panel) {

@@ -160,23 +160,29 @@ inline void transform_direct(const float *p, const Map &in, float *v) {
         memcpy(v + i * 3 * in.channels, p + i * in.row(), 3 * in.channels * sizeof(float));
 }
 
-inline void transform_f4(const float *p, const Map &in, float *v, size_t step, long panel) {
+// Of N x N pixels, by one axis after the other, to 36 points.
+template <int N, void axis(const v8 *, int, v8 *, int)>
+inline void transform_square(const float *p, const Map &in, float *v, size_t step, long panel) {
     long row = in.row(), pixel = in.pixel();
     for (long c = 0; c < in.channels; c += 8) {
-        v8 half[36], out[36];
+        v8 half[6 * N], out[36];
 #pragma GCC unroll 36
-        for (int j = 0; j < 6; j++) {
-            v8 column[6];
+        for (int j = 0; j < N; j++) {
+            v8 column[N];
 #pragma GCC unroll 36
-            for (int i = 0; i < 6; i++) column[i] = load(p + i * row + j * pixel + c);
-            points_of(column, 1, half + j, 6);
+            for (int i = 0; i < N; i++) column[i] = load(p + i * row + j * pixel + c);
+            axis(column, 1, half + j, N);
         }
 #pragma GCC unroll 36
-        for (int i = 0; i < 6; i++) points_of(half + 6 * i, 1, out + 6 * i, 1);
+        for (int i = 0; i < 6; i++) axis(half + N * i, 1, out + 6 * i, 1);
         float *to = v + place(c, panel);
 #pragma GCC unroll 36
         for (int k = 0; k < 36; k++) store(to + k * step, out[k]);
     }
+}
+
+inline void transform_f4(const float *p, const Map &in, float *v, size_t step, long panel) {
+    transform_square<6, points_of>(p, in, v, step, panel);
 }
 
 inline void transform_upscaled(const float *p, const Map &in, float *v, size_t step, long panel) {

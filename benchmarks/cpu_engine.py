@@ -51,89 +51,31 @@ def theano(task, folder, images):
     return lambda: model.G_trainFunction(images, maps)
 
 
-def torch_network(folder):
+def torch_eager(task, folder, images, channels_last=False, compiled=False):
     import torch
 
+    from benchmarks.torch_updates import updates
     from weights.torch_generator import Generator
 
     torch.set_num_threads(int(os.environ['OMP_NUM_THREADS']))
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+
+    def placed(thing):
+        return thing.to(memory_format=layout)
+
     network = Generator()
     network.load_state_dict(torch.load(os.path.join(folder, 'generator.pt'), weights_only=True))
-    return torch, network
-
-
-def torch_eager(task, folder, images, channels_last=False, compiled=False):
-    torch, network = torch_network(folder)
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    network = network.to(memory_format=layout)
-    batch = torch.from_numpy(images).to(memory_format=layout)
-    network = torch.compile(network) if compiled else network
+    network, batch = placed(network), placed(torch.from_numpy(images))
+    forward = torch.compile(network) if compiled else network
     if task != 'predict':
-        return torch_update(torch, task, network, batch, torch.from_numpy(truth(images)))
-    network.eval()
+        update, maps = updates(task, network, forward, placed, *images.shape[2:])[-1], truth(images)
+        return lambda: update(batch, torch.from_numpy(maps))
 
     def run():
         with torch.inference_mode():
-            return network(batch)[:, 0].numpy()
+            return forward(batch)[:, 0].numpy()
 
     return run
-
-
-def torch_update(torch, task, network, images, maps):
-    """One update of models.model_bce, or of the generator in models.model_salgan."""
-    for name, parameter in network.named_parameters():
-        parameter.requires_grad_(not re.search('conv[123]_', name) or 'uconv' in name)
-    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    pool, cross_entropy = torch.nn.AvgPool2d(4), torch.nn.functional.binary_cross_entropy
-    if task == 'bce':
-        optimizer = torch.optim.SGD(trained, 1e-3, momentum=0.5, nesterov=True)
-    else:
-        optimizer = torch.optim.Adagrad(trained, 3e-4)
-        judge = torch_discriminator(torch, *images.shape[2:])
-
-    def run():
-        optimizer.zero_grad()
-        prediction = network(images)
-        loss = cross_entropy(pool(prediction), pool(maps))
-        if task == 'salgan':
-            judged = judge(torch.cat([prediction, images], 1))
-            loss = cross_entropy(judged, torch.ones_like(judged)) + loss / 20
-            with torch.no_grad():  # the discriminator's own cost is reported too
-                judge(torch.cat([maps, images], 1))
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-    return run
-
-
-def torch_discriminator(torch, rows, columns):
-    """As many operations as models.discriminator has, but for the weight normalisation; not trained."""
-    nn = torch.nn
-
-    def convolution(channels, filters):
-        return nn.Conv2d(channels, filters, 3, padding=1), nn.ReLU()
-
-    network = nn.Sequential(
-        nn.Conv2d(4, 3, 1),
-        nn.ReLU(),
-        *convolution(3, 32),
-        nn.MaxPool2d(4),
-        *convolution(32, 64),
-        *convolution(64, 64),
-        nn.MaxPool2d(2),
-        *convolution(64, 64),
-        *convolution(64, 64),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(64 * (rows // 16) * (columns // 16), 100),
-        nn.Tanh(),
-        nn.Linear(100, 2),
-        nn.Tanh(),
-        nn.Linear(2, 1),
-        nn.Sigmoid(),
-    )
-    return network.requires_grad_(False)
 
 
 def torch_channels_last(task, folder, images):

@@ -83,6 +83,7 @@ def torch(task, width, height, device, channels_last):
     """The same in PyTorch: the same layers, frozen ones, losses and optimisers; float32 throughout."""
     import torch
 
+    from benchmarks.torch_updates import updates
     from weights.torch_generator import Generator
 
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
@@ -99,10 +100,6 @@ def torch(task, width, height, device, channels_last):
         return (total - free) / 2**20
 
     G = placed(Generator())
-    pool, bce = torch.nn.AvgPool2d(4), torch.nn.functional.binary_cross_entropy
-    for name, parameter in G.named_parameters():
-        parameter.requires_grad_(not name.startswith(('conv1', 'conv2', 'conv3')))
-    trained = [parameter for parameter in G.parameters() if parameter.requires_grad]
 
     def fed(*batch):
         return [placed(torch.from_numpy(array)) for array in batch]
@@ -111,69 +108,10 @@ def torch(task, width, height, device, channels_last):
         with torch.inference_mode():
             return G(*fed(images)).cpu()
 
-    def step(optimizer, loss):
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
     if task == 'predict':
         return [predict], memory
-    if task == 'bce':
-        optimizer = torch.optim.SGD(trained, 1e-3, momentum=0.5, nesterov=True)
-
-        def update(images, maps):
-            x, y = fed(images, maps)
-            return step(optimizer, bce(pool(G(x)), pool(y)))
-
-        return [update], memory
-    D = placed(discriminator(torch, height, width))
-    of_G, of_D = torch.optim.Adagrad(trained, 3e-4), torch.optim.Adagrad(D.parameters(), 3e-4)
-
-    def update_D(images, maps):
-        x, y = fed(images, maps)
-        with torch.no_grad():
-            prediction = G(x)
-        real, made = D(torch.cat([y, x], 1)), D(torch.cat([prediction, x], 1))
-        probabilities = torch.cat([real, made])
-        return step(of_D, bce(probabilities, torch.cat([torch.ones_like(real), torch.zeros_like(made)])))
-
-    def update_G(images, maps):
-        x, y = fed(images, maps)
-        prediction = G(x)
-        made = D(torch.cat([prediction, x], 1))
-        return step(of_G, bce(made, torch.ones_like(made)) + bce(pool(prediction), pool(y)) / 20)
-
-    return [update_D, update_G], memory
-
-
-def discriminator(torch, height, width):
-    """models/discriminator.py in PyTorch, of random weights."""
-    nn = torch.nn
-
-    def convolution(channels, filters, normalised=False):
-        layer = nn.Conv2d(channels, filters, 3, padding=1)
-        return [nn.utils.parametrizations.weight_norm(layer) if normalised else layer, nn.ReLU()]
-
-    return nn.Sequential(
-        nn.Conv2d(4, 3, 1),
-        nn.ReLU(),
-        *convolution(3, 32),
-        nn.MaxPool2d(4),
-        *convolution(32, 64),
-        *convolution(64, 64),
-        nn.MaxPool2d(2),
-        *convolution(64, 64, True),
-        *convolution(64, 64, True),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(64 * (height // 16) * (width // 16), 100),
-        nn.Tanh(),
-        nn.Linear(100, 2),
-        nn.Tanh(),
-        nn.Linear(2, 1),
-        nn.Sigmoid(),
-    )
+    calls = updates(task, G, G, placed, height, width)
+    return [lambda *batch, call=call: call(*fed(*batch)) for call in calls], memory
 
 
 if __name__ == '__main__':

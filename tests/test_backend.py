@@ -339,7 +339,7 @@ def test_a_compile_folder_on_a_full_disk(small_disk):
 
 def test_a_home_that_cannot_be_written_to(tmp_path):
     (tmp_path / 'home').touch()
-    assert 'cannot keep its compiled modules' in refused(HOME=str(tmp_path / 'home'))
+    assert 'cannot keep its compiled modules' in refused(HOME=str(tmp_path / 'home'), THEANO_FLAGS='')
 
 
 def test_threads_that_wait_sleep_unless_the_user_says_otherwise(monkeypatch):
