@@ -1,8 +1,8 @@
 """03-predict.py as a whole command, on the records and on what users do to it."""
 
 import os
-import re
 import pickle
+import re
 import shutil
 import signal
 import subprocess
