@@ -1,4 +1,4 @@
-"""Training's convolutions by training.cpp: an Op for a layer or one of its gradients, and who puts it in.
+"""Training's convolutions by convolutions.cpp: an Op for a layer or one of its gradients, and who puts it in.
 
 What is replaced: 3 x 3 convolutions with stride 1, one pixel of padding and a shared variable's filters, in
 float32 on the CPU, and their gradients; where the input was upscaled by 2, the large one is never made. What
@@ -20,9 +20,9 @@ from backend import native, winograd
 from backend.layer_op import FORWARD, GRADIENT_OF_FILTERS, GRADIENT_OF_INPUT, LayerOp, inputs_of
 
 # note: deviation 22: the original's convolutions are sums of products, by a BLAS or cuDNN
-SOURCE = Path(__file__).with_name('training.cpp')
+SOURCE = Path(__file__).with_name('convolutions.cpp')
 FEWEST = 16  # channels and filters: with less, padding them to 16 costs more than is won
-_lock = threading.Lock()  # training.cpp works in one place
+_lock = threading.Lock()  # convolutions.cpp works in one place
 
 
 class Convolution3x3(LayerOp):
@@ -91,7 +91,7 @@ _loaded: list = []
 
 
 def _engine():
-    """training.cpp, compiled and loaded."""
+    """convolutions.cpp, compiled and loaded."""
     if not _loaded:
         engine = native.loaded(SOURCE, '-mavx2', '-mfma')
         engine.convolution.argtypes = (
@@ -118,7 +118,7 @@ class ReplaceConvolutions(Optimizer):
 
 
 def _possible(node):
-    """Can training.cpp do what this node does?"""
+    """Can convolutions.cpp do what this node does?"""
     found = inputs_of(node)
     if not found or not winograd.plain(node, (1, 1)):
         return False

@@ -8,7 +8,7 @@ from theano.tensor.nnet.abstract_conv import (
     AbstractConv2d_gradWeights,
 )
 
-FORWARD, GRADIENT_OF_INPUT, GRADIENT_OF_FILTERS = range(3)  # as in training.cpp
+FORWARD, GRADIENT_OF_INPUT, GRADIENT_OF_FILTERS = range(3)  # as in convolutions.cpp
 TASKS = {
     AbstractConv2d: FORWARD,
     AbstractConv2d_gradInputs: GRADIENT_OF_INPUT,

@@ -1,6 +1,6 @@
 /* Winograd's convolutions on AVX2, in float32: the transforms, the matrix products, and one convolution.
 
-   Used by winograd.cpp (chains of layers, for predictions) and training.cpp (one layer and its gradients).
+   Used by winograd.cpp (chains of layers, for predictions) and convolutions.cpp (one layer and its gradients).
 
    Activations lie pixel by pixel, the channels of a pixel side by side (n, row, column, channel), padded with
    zero channels to a multiple of 16 and with a border of zeros. A convolution is

@@ -35,8 +35,8 @@ def layer(filters, flip, upscaled, dtype='float32'):
 @needs_avx2
 @pytest.mark.parametrize('sanitisers', [[], ['-fsanitize=address,undefined', '-fno-sanitize-recover=all']])
 def test_every_gradient_against_plain_sums_in_float64(sanitisers, tmp_path):
-    """Odd channel counts, sides of 1 to 256, any number of threads: tests/training_check.cpp."""
-    passes_when_compiled('training_check.cpp', sanitisers, tmp_path)
+    """Odd channel counts, sides of 1 to 256, any number of threads: tests/convolutions_check.cpp."""
+    passes_when_compiled('convolutions_check.cpp', sanitisers, tmp_path)
 
 
 @needs_avx2

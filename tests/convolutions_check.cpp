@@ -1,6 +1,6 @@
-/* Holds backend/training.cpp against plain sums in float64, as winograd_check.cpp does winograd.cpp. */
+/* Holds backend/convolutions.cpp against plain sums in float64, as winograd_check.cpp does winograd.cpp. */
 
-#include "../backend/training.cpp"
+#include "../backend/convolutions.cpp"
 
 #include "plain_sums.h"
 
