@@ -75,12 +75,12 @@ def main():
     import contextlib
     from functools import partial
 
-    from utils import salicon
-    from utils.census import Census
+    from utils.data_sets import salicon
+    from utils.data_sets.census import Census
+    from utils.data_sets.preprocessing import prepare
     from utils.files import make_folder
     from utils.images import ready_for_threads
     from utils.parallel import in_order
-    from utils.preprocessing import prepare
     from utils.samples import writer
 
     # - find the data set, and make the folders
@@ -124,7 +124,7 @@ def main():
 
 def check_folders(data_set, output):
     """Raises CouldNotStart where a folder is missing, or would be written over."""
-    from utils.salicon import FIXATION_MAPS, JSON
+    from utils.data_sets.salicon import FIXATION_MAPS, JSON
 
     if not data_set.folders['images']:
         raise CouldNotStart('no folder of images: name it with --images DIR')

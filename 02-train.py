@@ -141,12 +141,13 @@ def positive_number(text):
 def main():
     options = parser().parse_args()
     if options.mode == 'plot':
-        from utils import history
+        from utils.training import history
 
         say(f'drawn: {history.plot(options.folder or options.output)}')
         return DONE
     complete(options)
-    from utils import checkpoint, run_record, training_data
+    from utils.training import checkpoint, run_record
+    from utils.training.data import read
 
     # - where the run stands; the paper's bootstrap is a run of its own that comes before
     found = run_record.open_run(options)
@@ -158,8 +159,8 @@ def main():
 
     # - what the networks start from, and the samples
     start = {} if found else starting_weights(options, with_generator=not found_bootstrap)
-    samples, fingerprint = training_data.read(options.train, *options.size)
-    validation, fingerprint_of_validation = training_data.read([options.validation], *options.size)
+    samples, fingerprint = read(options.train, *options.size)
+    validation, fingerprint_of_validation = read([options.validation], *options.size)
     if len(samples) < options.batch_size:
         raise CouldNotStart(
             f'{len(samples)} training samples do not fill one batch of {options.batch_size}: '
@@ -229,7 +230,8 @@ def bootstrap_options(options):
 def starting_weights(options, with_generator):
     """The arrays that the networks start from, read before anything is computed: 'generator' or 'encoder',
     and 'discriminator'; what is not there starts at random."""
-    from utils import vgg16, weights
+    from utils import weights
+    from utils.training import vgg16_file
 
     start = {}
     if not with_generator:
@@ -243,7 +245,7 @@ def starting_weights(options, with_generator):
                 'weights/fetch.py vgg16.pkl`, or name it with --vgg16 FILE; or start from other weights with '
                 '--generator FILE.npz or --encoder FILE.npz, or at random with --encoder random'
             )
-        start['encoder'] = vgg16.read(options.vgg16)
+        start['encoder'] = vgg16_file.read(options.vgg16)
     elif options.encoder != 'random':
         start['encoder'] = weights.read_encoder(options.encoder)
     if options.discriminator:
@@ -255,9 +257,9 @@ def train_run(options, found, start, samples, validation):
     """Trains one mode from where it stands to its last epoch; gives the exit status."""
     import numpy as np
 
-    from utils import checkpoint, monitor
-    from utils.interrupts import held_back
-    from utils.training_state import State, random_streams
+    from utils.training import checkpoint, monitor
+    from utils.training.interrupts import held_back
+    from utils.training.state import State, random_streams
 
     # - the networks, as they were or as they start
     order, initial, sampling = random_streams(options.seed)
@@ -329,7 +331,7 @@ def train(options, model, state, samples, orders, measured, watched, interrupted
     options : Namespace
         As the parser gives it.
     model : ModelBCE or ModelSALGAN
-    state : utils.training_state.State
+    state : utils.training.state.State
     samples : sequence of samples
     orders : iterator over sequences of int
         The order in which each epoch takes the samples.
@@ -343,8 +345,8 @@ def train(options, model, state, samples, orders, measured, watched, interrupted
     import numpy as np
 
     from backend import memory, theano
-    from utils.history import Board
-    from utils.training_data import batches
+    from utils.training.data import batches
+    from utils.training.history import Board
 
     size, names = options.batch_size, COSTS[options.mode]
     whole_batches = len(samples) // size
@@ -387,7 +389,7 @@ def check_finite(options, state, costs, model, trains_D, samples, indices):
     import numpy as np
     from lasagne.layers import get_all_params
 
-    from utils.training_data import name
+    from utils.training.data import name
 
     layer = model.discriminator['prob'] if trains_D else model.net['output']
     if not np.isfinite(costs).all():
@@ -408,7 +410,7 @@ def check_finite(options, state, costs, model, trains_D, samples, indices):
 
 def finish_epoch(options, model, state, measured, watched, board):
     """What follows an epoch's last batch: its row of the history, and now and then a snapshot."""
-    from utils import history, monitor, snapshots
+    from utils.training import history, monitor, snapshots
 
     # - the row: the means of the costs, as the original printed them, and what the validation samples say
     means = [total / state.batches for total in state.sums]
@@ -439,7 +441,7 @@ def finish_epoch(options, model, state, measured, watched, board):
 
 def save_checkpoint(options, model, state):
     """All that --resume needs."""
-    from utils import checkpoint
+    from utils.training import checkpoint
 
     checkpoint.save(options.output, state.updates, state.to_json(), checkpoint.take(model))
 

@@ -117,7 +117,8 @@ def main():
     check(options)
     if not options.snapshots:
         os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')  # the threads are ours, an image each
-    from utils import evaluation, ground_truth, published, tables
+    from utils.evaluation import ground_truth, published, tables
+    from utils.evaluation.scores import Settings, chosen
     from utils.files import make_folder
 
     # - see that the results can be written, before anything is computed
@@ -127,9 +128,9 @@ def main():
     names = options.metrics
     if options.snapshots and options.protocol == 'mit' and not names:
         names = ','.join(published.FIGURE3_METRICS)
-    settings = evaluation.Settings(
+    settings = Settings(
         options.protocol,
-        evaluation.chosen(names, options.protocol),
+        chosen(names, options.protocol),
         read_baseline(options.baseline),
         options.others,
         options.splits,
@@ -174,8 +175,8 @@ def check(options):
 
 def read_baseline(text):
     """None for gaussian, else (path, map)."""
+    from utils.evaluation.maps import read_map
     from utils.files import Unreadable
-    from utils.maps import read_map
 
     if text == 'gaussian':
         return None
@@ -190,8 +191,9 @@ def read_baseline(text):
 
 def score_maps(options, truth, settings, workers):
     """Scores a folder of maps, prints and writes the tables; returns the status and what was skipped."""
-    from utils import evaluation, tables
-    from utils.maps import find_maps
+    from utils.evaluation import tables
+    from utils.evaluation.maps import find_maps
+    from utils.evaluation.scores import described, summary
 
     files, skipped = pair(find_maps(options.maps), options.maps, truth, options)
     scores, failed, resized = score(files.items(), len(files), truth, settings, workers)
@@ -199,9 +201,9 @@ def score_maps(options, truth, settings, workers):
         raise HadToStop(f'none of the {len(files)} maps could be scored: {failed[0]}')
     if resized:
         say(f'{resized} of {len(scores)} maps were resized to their image as the protocol does')
-    summaries = {'ours': evaluation.summary(scores, settings.metrics)}
-    described = evaluation.described(settings, truth, len(scores), resized)
-    report = tables.Report(described, settings.metrics, scores, summaries, options.compare)
+    summaries = {'ours': summary(scores, settings.metrics)}
+    settings_said = described(settings, truth, len(scores), resized)
+    report = tables.Report(settings_said, settings.metrics, scores, summaries, options.compare)
     print(printable(tables.as_markdown(report)), end='')
     for path in options.output:
         tables.write(path, report)
@@ -213,8 +215,8 @@ def pair(files, folder, truth, options):
 
     Raises CouldNotStart where there are such, and --allow-missing is not given.
     """
-    from utils.ground_truth import listed
-    from utils.maps import match
+    from utils.evaluation.ground_truth import listed
+    from utils.evaluation.maps import match
 
     paired, missing, extra = match(truth.images.keys() | truth.unread.keys(), files)
     paired = {stem: paired[stem] for stem in truth.images if stem in paired}
@@ -233,13 +235,13 @@ def pair(files, folder, truth, options):
 
 
 def score(items, count, truth, settings, workers):
-    """Scores `count` items, (stem, map): see `evaluation.score_item`.
+    """Scores `count` items, (stem, map): see `utils.evaluation.scores.score_item`.
 
     Returns stem -> metric -> value, a sentence for each map without a score, and how many were resized.
     """
     from functools import partial
 
-    from utils.evaluation import score_item
+    from utils.evaluation.scores import score_item
     from utils.parallel import in_order
 
     scores, failed, resized = {}, [], 0
@@ -255,11 +257,11 @@ def score(items, count, truth, settings, workers):
 
 def self_check(options, truth, settings, workers):
     """Prints what the self-check found; the status is SKIPPED if anything is wrong."""
-    from utils import self_check
-    from utils.evaluation import METRICS
+    from utils.evaluation import self_check
+    from utils.evaluation.maps import find_maps
+    from utils.evaluation.scores import METRICS
+    from utils.evaluation.tables import as_lines
     from utils.files import Unreadable
-    from utils.maps import find_maps
-    from utils.tables import as_lines
 
     files, skipped = None, []
     if options.maps:
@@ -283,7 +285,9 @@ def score_snapshots(options, truth, settings, workers):
 
     Returns the status and what was skipped.
     """
-    from utils import evaluation, figure3, image_sources, tables, weights
+    from utils import image_sources, weights
+    from utils.evaluation import figure3, tables
+    from utils.evaluation.scores import described, summary
 
     sources = image_sources.find([options.images])
     sources = {source.name: source for source in sources}
@@ -306,9 +310,9 @@ def score_snapshots(options, truth, settings, workers):
         maps = predictions(sources, predictor, options, truth)
         scores, failed, _ = score(maps, len(sources), truth, settings, workers)
         skipped += [sentence for sentence in failed if sentence not in skipped]
-        summaries[epoch] = evaluation.summary(scores, settings.metrics)
-        described = evaluation.described(settings, truth, len(scores), 0)
-        report = tables.Report(described, settings.metrics, {}, summaries, options.compare)
+        summaries[epoch] = summary(scores, settings.metrics)
+        settings_said = described(settings, truth, len(scores), 0)
+        report = tables.Report(settings_said, settings.metrics, {}, summaries, options.compare)
         for output in options.output:
             tables.write(output, report)
         figure3.draw(stem, summaries, settings.metrics, published=options.protocol == 'mit')

@@ -108,7 +108,9 @@ def training_error(mode):
     with tempfile.TemporaryDirectory() as folder:
         output = os.path.join(folder, 'ours.npz')
         path = network / f'train_{mode}.npz'
-        subprocess.run([sys.executable, ROOT / 'tests' / 'trajectory.py', path, output], check=True)
+        subprocess.run(
+            [sys.executable, ROOT / 'tests' / 'helpers' / 'trajectory.py', path, output], check=True
+        )
         record, ours = dict(np.load(path)), dict(np.load(output))
     costs = 'costs' if mode == 'salgan' else 'loss'
     moved = np.abs(ours[costs] - record[costs]).reshape(len(record[costs]), -1).max(axis=1)

@@ -14,7 +14,7 @@ import sys
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[0] = ROOT  # not this folder, which has a weights.py of its own
+sys.path[0] = ROOT
 
 import numpy as np  # noqa: E402
 

@@ -7,7 +7,7 @@ import os
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[0] = ROOT  # not this folder, which has a weights.py of its own
+sys.path[0] = ROOT
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from utils import annotations
-from utils.annotations import Annotations
+from utils.data_sets import annotations
+from utils.data_sets.annotations import Annotations
 from utils.files import Unreadable
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from utils import salicon
-from utils.census import Census
-from utils.preprocessing import Prepared
-from utils.salicon import DataSet, Fixations
+from utils.data_sets import salicon
+from utils.data_sets.census import Census
+from utils.data_sets.preprocessing import Prepared
+from utils.data_sets.salicon import DataSet, Fixations
 
 
 def census(layout, split, images, recorded, samples, problems=()):

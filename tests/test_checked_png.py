@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from utils import checked_png
+from utils.data_sets import checked_png
 from utils.images import encode
 
 

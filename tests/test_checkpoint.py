@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from utils import checkpoint
-from utils.training_state import State, random_streams
+from utils.training import checkpoint
+from utils.training.state import State, random_streams
 
 ARRAYS = {
     'generator_00': np.arange(6, dtype='float32').reshape(2, 3),

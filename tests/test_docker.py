@@ -10,7 +10,7 @@ import pytest
 
 from backend import flags
 from tests.conftest import GOLDEN, ROOT
-from tests.dockerfile import Image, copied, debian, instructions
+from tests.helpers.dockerfile import Image, copied, debian, instructions
 
 DOCKER = ROOT / 'docker'
 DOCKERFILES = sorted(DOCKER.glob('Dockerfile.*'))

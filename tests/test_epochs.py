@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import GOLDEN, ROOT
-from tests.training import load_02
+from tests.helpers.training import load_02
 
 RECORDS = sorted((GOLDEN / 'network').glob('epoch_*.json'))
 SHORT = {('epoch_salgan', 'float32')}
@@ -33,7 +33,7 @@ FLOAT64, FLOAT32 = {'THEANO_FLAGS': 'floatX=float64'}, {'OMP_NUM_THREADS': '2'}
     ],
 )
 def test_the_loop_is_the_originals(path, environment, tmp_path):
-    command = [sys.executable, ROOT / 'tests' / 'epochs.py', path, tmp_path]
+    command = [sys.executable, ROOT / 'tests' / 'helpers' / 'epochs.py', path, tmp_path]
     subprocess.run(command, check=True, env={**os.environ, **environment})
     record, ours = json.loads(path.read_text()), json.loads((tmp_path / 'calls.json').read_text())
     mode, epochs = record['mode'], record['epochs']

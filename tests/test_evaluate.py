@@ -14,10 +14,18 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT, script
-from tests.evaluation_data import SIZE, STEMS, saliency_map, write_fixation_maps, write_json, write_maps
-from utils import ground_truth, image_sources, metrics
-from utils.evaluation import METRICS
-from utils.ground_truth import GroundTruth
+from tests.helpers.evaluation_data import (
+    SIZE,
+    STEMS,
+    saliency_map,
+    write_fixation_maps,
+    write_json,
+    write_maps,
+)
+from utils import image_sources, metrics
+from utils.evaluation import ground_truth
+from utils.evaluation.ground_truth import GroundTruth
+from utils.evaluation.scores import METRICS
 from utils.images import shrink
 from utils.saliency_maps import finish
 from utils.weights import generator_layout

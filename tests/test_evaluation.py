@@ -5,10 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from tests.evaluation_data import SIZE, STEMS, fixation_map, points, saliency_map
-from utils import metrics, salicon
+from tests.helpers.evaluation_data import SIZE, STEMS, fixation_map, points, saliency_map
+from utils import metrics
 from utils.command_line import CouldNotStart
-from utils.evaluation import (
+from utils.data_sets import salicon
+from utils.evaluation.ground_truth import GroundTruth
+from utils.evaluation.scores import (
     METRICS,
     Settings,
     centre_gaussian,
@@ -18,7 +20,6 @@ from utils.evaluation import (
     score_item,
     summary,
 )
-from utils.ground_truth import GroundTruth
 
 STEM = STEMS[0]
 

@@ -5,9 +5,9 @@ import math
 import cv2
 import numpy as np
 
-from utils import figure3
-from utils.figure3 import draw
-from utils.published import FIGURE3, FIGURE3_METRICS
+from utils.evaluation import figure3
+from utils.evaluation.figure3 import draw
+from utils.evaluation.published import FIGURE3, FIGURE3_METRICS
 
 
 def summaries(metrics, epochs=(0, 15, 30)):

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tests.conftest import GOLDEN, ROOT
-from tests.gpu_environment import packages, run, variables
+from tests.helpers.gpu_environment import packages, run, variables
 
 CAPABILITIES = ['75', '86', '90']
 # compiled four times as fast, and never run
@@ -190,7 +190,7 @@ def test_the_calls_that_cudnn_8_took_away_choose_within_the_limit(cudnn, tmp_pat
 
 def graphs(card, flags, capability, *modes):
     environment = variables(card, flags, STUB_CAPABILITY=capability)
-    result = python('tests/gpu_graph.py', *modes, **environment)
+    result = python('tests/helpers/gpu_graph.py', *modes, **environment)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.evaluation_data import (
+from tests.helpers.evaluation_data import (
     SIZE,
     STEMS,
     fixation_map,
@@ -16,9 +16,10 @@ from tests.evaluation_data import (
     write_maps,
     write_mat,
 )
-from utils import ground_truth, salicon
 from utils.command_line import CouldNotStart
-from utils.ground_truth import GroundTruth, sample_stem
+from utils.data_sets import salicon
+from utils.evaluation import ground_truth
+from utils.evaluation.ground_truth import GroundTruth, sample_stem
 from utils.samples import ImageContainer, InputType, Target, writer
 
 BLANK = np.zeros((192, 256, 3), np.uint8)

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from tests import hostile_images
 from tests.conftest import script
-from tests.hostile_images import EITHER, IGNORED, READ, SKIPPED
+from tests.helpers import hostile_images
+from tests.helpers.hostile_images import EITHER, IGNORED, READ, SKIPPED
 from utils.command_line import one_line
 from utils.files import Unreadable
 from utils.images import decode_rgb, read_rgb

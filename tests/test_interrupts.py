@@ -8,7 +8,7 @@ import threading
 import time
 
 from tests.conftest import ROOT
-from utils.interrupts import held_back
+from utils.training.interrupts import held_back
 
 
 def test_one_is_held_back_and_asks_for_an_end(capsys):
@@ -39,7 +39,7 @@ def test_the_second_ends_the_process_though_python_code_does_not_run():
     """As during an update: the main thread is in C, and lets others run now and then."""
     code = (
         'import ctypes, signal, sys, threading\n'
-        'from utils.interrupts import held_back\n'
+        'from utils.training.interrupts import held_back\n'
         'with held_back():\n'
         '    print("ready", flush=True)\n'
         '    left = 60\n'

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.evaluation_data import write_mat
+from tests.helpers.evaluation_data import write_mat
 from utils.command_line import CouldNotStart
+from utils.evaluation.maps import find_maps, match, read_map
 from utils.files import Unreadable
-from utils.maps import find_maps, match, read_map
 
 MAP = np.arange(20, dtype=np.uint8).reshape(4, 5)
 
@@ -121,7 +121,7 @@ def test_arrays_that_are_no_maps(tmp_path, array):
 
 
 def test_maps_larger_than_any_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr('utils.maps.LARGEST', 19)
+    monkeypatch.setattr('utils.evaluation.maps.LARGEST', 19)
     cv2.imwrite(str(tmp_path / 'm.png'), MAP)
     with pytest.raises(Unreadable, match='m.png: 20 pixels'):
         read_map(str(tmp_path / 'm.png'))

@@ -9,7 +9,7 @@ import scipy.io
 import scipy.sparse
 
 from tests.conftest import GOLDEN
-from utils import matlab
+from utils.data_sets import matlab
 from utils.files import Unreadable
 
 

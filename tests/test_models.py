@@ -23,7 +23,7 @@ EPSILON = 1e-6
 def trajectory(record, folder, **environment):
     output = folder / record.name
     subprocess.run(
-        [sys.executable, ROOT / 'tests' / 'trajectory.py', record, output],
+        [sys.executable, ROOT / 'tests' / 'helpers' / 'trajectory.py', record, output],
         check=True,
         env={**os.environ, **environment},
     )

@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.training import sample, seeded_samples
-from utils import history, metrics, monitor
+from tests.helpers.training import sample, seeded_samples
+from utils import metrics
 from utils.command_line import CouldNotStart
+from utils.training import history, monitor
 
 
 @pytest.mark.parametrize(('loss', 'downsample'), [('bce', 4), ('bce', 8), ('mse', 1)])

@@ -17,10 +17,11 @@ import numpy as np
 import pytest
 import scipy.io
 
-from tests import layouts
 from tests.conftest import GOLDEN, ROOT, script
-from tests.layouts import SIZE, tree
-from utils import preprocessing, salicon, samples
+from tests.helpers import layouts
+from tests.helpers.layouts import SIZE, tree
+from utils import samples
+from utils.data_sets import preprocessing, salicon
 from utils.samples import InputType
 
 RECORDS = GOLDEN / 'network' / 'preprocess'

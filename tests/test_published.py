@@ -1,7 +1,7 @@
 """The published side: its shape, and what the paper contradicts itself in."""
 
-from utils.evaluation import METRICS
-from utils.published import DISPUTED, FIGURE3, FIGURE3_METRICS, TABLES
+from utils.evaluation.published import DISPUTED, FIGURE3, FIGURE3_METRICS, TABLES
+from utils.evaluation.scores import METRICS
 
 
 def test_tables_are_whole():

@@ -7,7 +7,7 @@ from tests.conftest import ROOT
 README = (ROOT / 'README.md').read_text()
 CODE = [
     *ROOT.glob('0*.py'),
-    *(p for f in ('backend', 'models', 'utils', 'weights') for p in (ROOT / f).glob('*.py')),
+    *(p for f in ('backend', 'models', 'utils', 'weights') for p in (ROOT / f).rglob('*.py')),
 ]
 
 

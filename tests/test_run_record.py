@@ -4,8 +4,8 @@ from argparse import Namespace
 
 import pytest
 
-from utils import checkpoint, run_record
 from utils.command_line import CouldNotStart
+from utils.training import checkpoint, run_record
 
 VERSIONS, DATA = {'numpy': '1'}, {'training data': 'a'}
 

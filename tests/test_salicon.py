@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import scipy.io
 
-from tests import layouts
 from tests.conftest import GOLDEN
-from tests.layouts import SIZE
-from utils import salicon
+from tests.helpers import layouts
+from tests.helpers.layouts import SIZE
 from utils.command_line import CouldNotStart
+from utils.data_sets import salicon
 from utils.files import Unreadable
 
 RECORDS = GOLDEN / 'network' / 'preprocess'

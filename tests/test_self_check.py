@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from tests.evaluation_data import SIZE, STEMS, points, saliency_map, write_maps
-from utils import self_check
-from utils.evaluation import METRICS, Settings
-from utils.ground_truth import GroundTruth
-from utils.self_check import OK, UNSURE, WRONG, check
+from tests.helpers.evaluation_data import SIZE, STEMS, points, saliency_map, write_maps
+from utils.evaluation import self_check
+from utils.evaluation.ground_truth import GroundTruth
+from utils.evaluation.scores import METRICS, Settings
+from utils.evaluation.self_check import OK, UNSURE, WRONG, check
 
 
 def settings(protocol='mit'):

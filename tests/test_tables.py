@@ -8,9 +8,9 @@ import math
 import pytest
 
 from utils.command_line import CouldNotStart
-from utils.evaluation import summary
-from utils.published import TABLES
-from utils.tables import Report, as_csv, as_json, as_latex, as_markdown, check_outputs, write
+from utils.evaluation.published import TABLES
+from utils.evaluation.scores import summary
+from utils.evaluation.tables import Report, as_csv, as_json, as_latex, as_markdown, check_outputs, write
 
 METRICS = ('NSS', 'CC')
 SCORES = {'val/a, b': {'NSS': 1.25, 'CC': math.nan}, 'c_%': {'NSS': 2.75, 'CC': 0.5}}

@@ -15,10 +15,18 @@ import pytest
 
 from backend import memory
 from tests.conftest import script
-from tests.training import arrays_of, load_02, sample, seeded_samples, start_02, wait_for_line, write_pickle
-from utils import checkpoint, history
+from tests.helpers.training import (
+    arrays_of,
+    load_02,
+    sample,
+    seeded_samples,
+    start_02,
+    wait_for_line,
+    write_pickle,
+)
 from utils.command_line import HadToStop
-from utils.training_state import State
+from utils.training import checkpoint, history
+from utils.training.state import State
 
 
 @pytest.fixture(scope='module')

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
-from tests.training import forked, load_02, sample, seeded_samples, small_build, write_pickle
-from utils import history
+from tests.helpers.training import forked, load_02, sample, seeded_samples, small_build, write_pickle
+from utils.training import history
 
 # 01 writes them there, and 02 looks for them there
 TRAIN, VALIDATION = 'data/trainData.pickle', 'data/validationData.pickle'

@@ -6,10 +6,11 @@ import time
 import numpy as np
 import pytest
 
-from tests.training import sample, seeded_samples, write_pickle
-from utils import samples, training_data
+from tests.helpers.training import sample, seeded_samples, write_pickle
+from utils import samples
 from utils.command_line import CouldNotStart, HadToStop
 from utils.files import Unreadable
+from utils.training import data as training_data
 
 
 def test_several_files_are_joined_in_their_order_whatever_their_form(tmp_path):

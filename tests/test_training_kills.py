@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from tests.conftest import script
-from tests.training import arrays_of, forked, seeded_samples, start_02, wait_for_line, write_pickle
-from utils import checkpoint, history, weights
+from tests.helpers.training import arrays_of, forked, seeded_samples, start_02, wait_for_line, write_pickle
+from utils import weights
+from utils.training import checkpoint, history
 
 KILLS = 20
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from tests.conftest import script
-from utils import history, samples
-from utils.monitor import content_loss
+from utils import samples
+from utils.training import history
+from utils.training.monitor import content_loss
 
 # The second goes on from the first, with smaller steps: those of the first throw the maps off now and then.
 TRAINING = """bce --size 128x96 --validation data/trainData.pickle --generator weights/random_modelWeights.npz

@@ -9,8 +9,8 @@ import pytest
 
 from tests.conftest import GOLDEN
 from tests.test_safe_pickle import array_of_python_2
-from utils import vgg16
 from utils.command_line import CouldNotStart
+from utils.training import vgg16_file
 
 SHAPES = json.loads((GOLDEN / 'network' / 'vgg16_structure.json').read_text())['shapes of the 26']
 
@@ -41,27 +41,27 @@ def test_as_python_2_wrote_it(tmp_path):
         + b''.join(map(array_of_python_2, arrays))
         + b'eU\x0csynset words](U\x12tench, Tinca tincaU\x08goldfisheU\nmodel typeU\x05VGG16u.'
     )
-    for ours, theirs in zip(vgg16.read(path), arrays):
+    for ours, theirs in zip(vgg16_file.read(path), arrays):
         np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize('protocol', [2, 3, 4])
 def test_the_26_arrays_come_back_and_another_md5_is_a_warning(tmp_path, capsys, protocol):
     what = content()
-    arrays = vgg16.read(write(tmp_path / 'vgg16.pkl', what, protocol))
+    arrays = vgg16_file.read(write(tmp_path / 'vgg16.pkl', what, protocol))
     assert [list(array.shape) for array in arrays] == SHAPES
     for ours, theirs in zip(arrays, what['param values']):
         assert ours.dtype == np.float32
         np.testing.assert_array_equal(ours, theirs)
-    assert f"the model zoo's file has {vgg16.MD5}" in capsys.readouterr().err
+    assert f"the model zoo's file has {vgg16_file.MD5}" in capsys.readouterr().err
 
 
 def test_the_model_zoos_own_file_is_read_without_a_word(tmp_path, capsys, monkeypatch):
     import hashlib
 
     path = write(tmp_path / 'vgg16.pkl', content())
-    monkeypatch.setattr(vgg16, 'MD5', hashlib.md5(path.read_bytes()).hexdigest())
-    vgg16.read(path)
+    monkeypatch.setattr(vgg16_file, 'MD5', hashlib.md5(path.read_bytes()).hexdigest())
+    vgg16_file.read(path)
     assert capsys.readouterr().err == ''
 
 
@@ -78,7 +78,7 @@ def wrong_arrays():
 def test_other_arrays_are_refused_by_name(tmp_path):
     for arrays, message in wrong_arrays():
         with pytest.raises(CouldNotStart, match=message):
-            vgg16.read(write(tmp_path / 'vgg16.pkl', content(**{'param values': arrays})))
+            vgg16_file.read(write(tmp_path / 'vgg16.pkl', content(**{'param values': arrays})))
 
 
 class Hostile:
@@ -92,7 +92,7 @@ class Hostile:
 def test_hostile_and_other_pickles_are_refused_and_nothing_runs(tmp_path, monkeypatch, what):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CouldNotStart, match=r'vgg16\.pkl'):
-        vgg16.read(write(tmp_path / 'vgg16.pkl', what))
+        vgg16_file.read(write(tmp_path / 'vgg16.pkl', what))
     assert [path.name for path in tmp_path.iterdir()] == ['vgg16.pkl']
 
 
@@ -101,8 +101,8 @@ def test_missing_empty_and_truncated_files_are_refused(tmp_path):
     for data in (b'', b'<html>', path.read_bytes()[:1_000_000]):
         path.write_bytes(data)
         with pytest.raises(CouldNotStart, match=r'vgg16\.pkl'):
-            vgg16.read(path)
+            vgg16_file.read(path)
     os.mkfifo(tmp_path / 'pipe')
     for other in (tmp_path / 'missing.pkl', tmp_path / 'pipe', tmp_path):
         with pytest.raises(CouldNotStart, match=str(other)):
-            vgg16.read(other)
+            vgg16_file.read(other)

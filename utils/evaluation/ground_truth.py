@@ -10,10 +10,11 @@ from functools import lru_cache, partial
 
 import numpy as np
 
-from utils import salicon, samples
+from utils import samples
 from utils.command_line import CouldNotStart, progress
+from utils.data_sets import salicon
+from utils.evaluation.maps import LARGEST, find_maps, match, read_map
 from utils.files import Unreadable
-from utils.maps import LARGEST, find_maps, match, read_map
 from utils.parallel import in_order
 
 SIGMA, SIDE = 19, 640  # of the blurred maps: 19 pixels where the longer side has 640

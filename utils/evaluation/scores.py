@@ -10,8 +10,8 @@ import scipy
 
 from utils import metrics
 from utils.command_line import CouldNotStart
+from utils.evaluation.maps import read_map
 from utils.files import Unreadable
-from utils.maps import read_map
 
 METRICS = {
     'mit': ('NSS', 'CC', 'SIM', 'KL', 'IG', 'AUC-Judd', 'AUC-Borji', 'sAUC', 'EMD'),

@@ -17,9 +17,9 @@ from collections import namedtuple
 import cv2
 import numpy as np
 
-from utils import matlab
-from utils.annotations import Annotations
 from utils.command_line import CouldNotStart, progress
+from utils.data_sets import matlab
+from utils.data_sets.annotations import Annotations
 from utils.files import Unreadable, read_bytes
 from utils.images import decode, read_grey
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from backend import lasagne, theano
 from tests.conftest import ROOT
-from utils import monitor, run_record, samples, weights  # noqa: F401  (here, so that no fork imports them anew)
+from utils import samples, weights  # noqa: F401  (here, so that no fork imports them anew)
 from utils.command_line import run
+from utils.training import monitor, run_record  # noqa: F401  (here, so that no fork imports them anew)
 
 
 def load_02():

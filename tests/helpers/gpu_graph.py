@@ -1,6 +1,6 @@
 """Compiles the functions of models for device=cuda and says what became of them, as JSON on stdout.
 
-    python tests/gpu_graph.py MODE...
+    python tests/helpers/gpu_graph.py MODE...
 
 Run in a process of its own, see tests/test_gpu.py: {function: {'card': {op: how many}, 'host': [what],
 'algorithms': [of cuDNN's convolutions]}}.
@@ -11,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from models.model_bce import ModelBCE  # noqa: E402
 from models.model_salgan import ModelSALGAN  # noqa: E402

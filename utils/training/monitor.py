@@ -7,7 +7,7 @@ import numpy as np
 from utils import metrics
 from utils.images import write_image
 from utils.saliency_maps import finish
-from utils.training_data import batch
+from utils.training.data import batch
 
 
 def measure(predict, samples, batch_size, loss, downsample):

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import scipy.io
 
-from utils import salicon
+from utils.data_sets import salicon
 
 SIZE = (48, 64)
 

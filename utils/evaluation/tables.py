@@ -8,14 +8,14 @@ import os
 from collections import namedtuple
 
 from utils.command_line import CouldNotStart
+from utils.evaluation.published import DISPUTED, TABLES
 from utils.files import write_bytes
-from utils.published import DISPUTED, TABLES
 
 Report = namedtuple('Report', 'settings metrics scores summaries tables')
 Report.__doc__ = """What an evaluation found.
 
-`settings`: dict, see `evaluation.described`. `metrics`: their names. `scores`: dict of stem -> metric ->
-float; empty for snapshots. `summaries`: dict of row -> metric -> `evaluation.summary`'s; the row is 'ours',
+`settings`: dict, see `scores.described`. `metrics`: their names. `scores`: dict of stem -> metric ->
+float; empty for snapshots. `summaries`: dict of row -> metric -> `scores.summary`'s; the row is 'ours',
 or the epochs of snapshots. `tables`: names out of `published.TABLES` to compare with.
 """
 

@@ -31,7 +31,7 @@ class State:
     seconds : float
         That this epoch took so far.
     history : list of dict
-        A row for every finished epoch, see `utils.history`.
+        A row for every finished epoch, see `utils.training.history`.
     """
 
     random: np.random.RandomState

@@ -5,8 +5,8 @@ from collections import defaultdict
 
 import numpy as np
 
-from utils import matlab
 from utils.command_line import CouldNotStart
+from utils.data_sets import matlab
 from utils.files import Unreadable
 from utils.images import read_grey
 

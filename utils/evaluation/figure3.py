@@ -3,8 +3,8 @@
 import io
 import math
 
+from utils.evaluation.published import FIGURE3, FIGURE3_METRICS
 from utils.files import write_bytes
-from utils.published import FIGURE3, FIGURE3_METRICS
 
 LOWER_IS_BETTER = ('KL', 'EMD')
 

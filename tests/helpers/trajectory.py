@@ -1,4 +1,4 @@
-"""Replays a recorded training trajectory: python tests/trajectory.py RECORD.npz OUTPUT.npz
+"""Replays a recorded training trajectory: python tests/helpers/trajectory.py RECORD.npz OUTPUT.npz
 
 Run in a process of its own, so that THEANO_FLAGS=floatX=float64 can give float64 networks. Writes the arrays
 of the record under the same names, computed by this project.
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / 'tests' / 'golden')]
 
 import inputs  # noqa: E402

@@ -9,12 +9,13 @@ from functools import partial
 
 import numpy as np
 
-from utils import metrics, salicon
-from utils.census import IMAGES, SIZE, TOTALS_2015
+from utils import metrics
 from utils.command_line import progress
-from utils.evaluation import METRICS, RESIZE, centre_gaussian, score
-from utils.ground_truth import PICKLE, listed
-from utils.maps import read_map
+from utils.data_sets import salicon
+from utils.data_sets.census import IMAGES, SIZE, TOTALS_2015
+from utils.evaluation.ground_truth import PICKLE, listed
+from utils.evaluation.maps import read_map
+from utils.evaluation.scores import METRICS, RESIZE, centre_gaussian, score
 from utils.parallel import in_order
 
 MOST = 200  # images that are scored, drawn by the seed: enough for means
@@ -41,7 +42,7 @@ def check(truth, settings, files=None, workers=1):
     Parameters
     ----------
     truth : ground_truth.GroundTruth
-    settings : evaluation.Settings
+    settings : utils.evaluation.scores.Settings
         All metrics of its protocol are scored, whatever it names.
     files : dict of stem -> path, optional
         Maps to check too.

@@ -1,4 +1,4 @@
-"""Runs 02's loop on a record of the original's: python tests/epochs.py RECORD.json FOLDER
+"""Runs 02's loop on a record of the original's: python tests/helpers/epochs.py RECORD.json FOLDER
 
 In a process of its own, so that THEANO_FLAGS=floatX=float64 can give float64 networks. Snapshots go to
 FOLDER, and calls.json: function, samples and costs of every call, and the rows of the history.
@@ -11,7 +11,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / 'tests' / 'golden')]
 
 import inputs  # noqa: E402
@@ -20,8 +20,8 @@ import numpy as np  # noqa: E402
 from backend import theano  # noqa: E402
 from models.model_bce import ModelBCE  # noqa: E402
 from models.model_salgan import ModelSALGAN  # noqa: E402
-from tests.training import load_02, seeded_samples  # noqa: E402
-from utils.training_state import State  # noqa: E402
+from tests.helpers.training import load_02, seeded_samples  # noqa: E402
+from utils.training.state import State  # noqa: E402
 from utils.weights import set_values  # noqa: E402
 
 

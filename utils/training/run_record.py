@@ -6,9 +6,9 @@ import glob
 import json
 import os
 
-from utils import checkpoint, snapshots
 from utils.command_line import CouldNotStart, say
 from utils.files import is_temporary, make_folder, write_bytes
+from utils.training import checkpoint, snapshots
 
 NAME = 'run.json'
 # Options that may change from one start to the next: how long, what is watched, where files lie.

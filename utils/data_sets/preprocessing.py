@@ -6,7 +6,7 @@ from collections import namedtuple
 import cv2
 import numpy as np
 
-from utils import checked_png
+from utils.data_sets import checked_png
 from utils.files import Unreadable, read_bytes, write_bytes
 from utils.images import decode, shrink
 from utils.samples import ImageContainer, InputType, Target

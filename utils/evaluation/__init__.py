@@ -1,0 +1,1 @@
+"""What 04 does: reads maps and ground truth, scores them, writes tables."""

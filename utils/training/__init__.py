@@ -1,0 +1,1 @@
+"""What 02 needs beside the networks: samples, checkpoints, history, the record of a run."""
