@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
-from tests.helpers.training import forked, load_02, sample, seeded_samples, small_build, write_pickle
+from tests.helpers.training import forked, options_of_02, sample, seeded_samples, small_build, write_pickle
 from utils.training import history
 
 # 01 writes them there, and 02 looks for them there
@@ -50,10 +50,7 @@ def settings(folder='snapshots'):
 
 
 def parsed(command):
-    module = load_02()
-    options = module.parser().parse_args(command)
-    module.complete(options)
-    return vars(options)
+    return vars(options_of_02(*command))
 
 
 ORIGINALS = {'epochs': 301, 'batch_size': 32, 'loss': 'bce', 'downsample': 4, 'weight_decay': 0.0}

@@ -6,13 +6,10 @@ import itertools
 import os
 import stat
 
-from utils.command_line import CouldNotStart, describe
+from utils.command_line import describe
+from utils.errors import CouldNotStart, Unreadable
 
 _count = itertools.count()
-
-
-class Unreadable(Exception):
-    """A file of a user's that is missing, broken, or not what it should be: one sentence that names it."""
 
 
 def read_bytes(path, limit=2**30):

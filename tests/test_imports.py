@@ -1,0 +1,110 @@
+"""Which package may import which: the floors of the house, read from the source without running it."""
+
+import ast
+import importlib
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+
+PACKAGES = ('backend', 'models', 'utils')
+# Whoever stands here may import these of the others, and no more.
+ALLOWED = {'backend': set(), 'models': {'backend', 'utils'}, 'utils': set()}
+HEAVY = {'theano', 'lasagne', 'pygpu'}
+# The names that scripts of 2017 import are fetched by this function, and only when they are asked for.
+EXCEPTION = ('utils', '__getattr__')
+
+
+def name_of(path):
+    parts = path.relative_to(ROOT).with_suffix('').parts
+    return '.'.join(parts[:-1] if parts[-1] == '__init__' else parts)
+
+
+MODULES = {name_of(path): path for package in PACKAGES for path in (ROOT / package).rglob('*.py')}
+SCRIPTS = sorted(path.stem for path in ROOT.glob('0?-*.py'))
+
+
+def imports(name, path, at_import=False):
+    """The modules that `path` imports, at any depth, or only those that it imports when it is imported."""
+    tree = ast.parse(path.read_text(), str(path))
+    found = set()
+    waiting = [(tree, True)]
+    while waiting:
+        node, top = waiting.pop()
+        if isinstance(node, (ast.FunctionDef, ast.Lambda)):
+            top = False
+            if (name, getattr(node, 'name', None)) == EXCEPTION:
+                continue
+        if top or not at_import:
+            if isinstance(node, ast.Import):
+                found.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert not node.level, f'{name}: relative import'
+                names = {f'{node.module}.{alias.name}' for alias in node.names}
+                found.update(names & MODULES.keys())
+                # the package itself, where it is not only a module in it that is wanted
+                found.update({node.module} if names - MODULES.keys() else ())
+        waiting += [(child, top) for child in ast.iter_child_nodes(node)]
+    return found
+
+
+def test_who_imports_whom():
+    wrong = []
+    for name, path in MODULES.items():
+        package = name.partition('.')[0]
+        forbidden = set(PACKAGES) - ALLOWED[package] - {package} | (HEAVY if package == 'utils' else set())
+        found = {module.partition('.')[0] for module in imports(name, path)}
+        wrong += [f'{name} imports {other}' for other in sorted(found & forbidden)]
+    assert not wrong
+
+
+def test_what_models_take_of_utils_is_light():
+    """The networks need the architecture, which needs nothing: no file, no image."""
+    wanted = {
+        module
+        for name, path in MODULES.items()
+        if name.startswith('models')
+        for module in imports(name, path)
+    }
+    assert {module for module in wanted if module.startswith('utils')} == {'utils.architecture'}
+    assert imports('utils.architecture', MODULES['utils.architecture']) == {'typing'}
+
+
+def test_there_are_no_circles():
+    graph = {name: imports(name, path) & MODULES.keys() for name, path in MODULES.items()}
+    done: set = set()
+
+    def follow(name, above):
+        assert name not in above, ' -> '.join([*above[above.index(name) :], name])
+        if name not in done:
+            for other in sorted(graph[name] - {name}):
+                follow(other, [*above, name])
+            done.add(name)
+
+    for name in sorted(graph):
+        follow(name, [])
+
+
+def test_the_check_sees_what_it_must(tmp_path):
+    """A check that finds nothing would pass as well."""
+    path = tmp_path / 'a.py'
+    path.write_text(
+        'import os\nfrom utils import files\ndef f():\n    import theano\n    from models import start\n'
+        'def __getattr__(name):\n    import lasagne\n'
+    )
+    assert imports('a', path) == {'os', 'utils.files', 'theano', 'models.start', 'lasagne'}
+    assert imports('a', path, at_import=True) == {'os', 'utils.files'}
+    assert 'lasagne' not in imports('utils', path)
+
+
+@pytest.mark.parametrize('name', SCRIPTS)
+def test_scripts_can_be_imported_and_have_one_form(name):
+    module = importlib.import_module(name)
+    parser = module.parser()
+    assert callable(module.main) and parser.description
+    path = ROOT / f'{name}.py'
+    lines = path.read_text().splitlines()
+    assert lines[0] == '#!/usr/bin/env python3' and path.stat().st_mode & 0o111
+    assert lines[-2:] == ["if __name__ == '__main__':", '    run(main)']
+    assert sys.modules[name] is module
