@@ -25,27 +25,24 @@ MODULES = {name_of(path): path for package in PACKAGES for path in (ROOT / packa
 SCRIPTS = sorted(path.stem for path in ROOT.glob('0?-*.py'))
 
 
-def imports(name, path, at_import=False):
-    """The modules that `path` imports, at any depth, or only those that it imports when it is imported."""
+def imports(name, path):
+    """The modules that `path` imports, at any depth."""
     tree = ast.parse(path.read_text(), str(path))
     found = set()
-    waiting = [(tree, True)]
+    waiting: list = [tree]
     while waiting:
-        node, top = waiting.pop()
-        if isinstance(node, (ast.FunctionDef, ast.Lambda)):
-            top = False
-            if (name, getattr(node, 'name', None)) == EXCEPTION:
-                continue
-        if top or not at_import:
-            if isinstance(node, ast.Import):
-                found.update(alias.name for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
-                assert not node.level, f'{name}: relative import'
-                names = {f'{node.module}.{alias.name}' for alias in node.names}
-                found.update(names & MODULES.keys())
-                # the package itself, where it is not only a module in it that is wanted
-                found.update({node.module} if names - MODULES.keys() else ())
-        waiting += [(child, top) for child in ast.iter_child_nodes(node)]
+        node = waiting.pop()
+        if (name, getattr(node, 'name', None)) == EXCEPTION:
+            continue
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module and not node.level, f'{name}: relative import'
+            names = {f'{node.module}.{alias.name}' for alias in node.names}
+            found.update(names & MODULES.keys())
+            # the package itself, where it is not only a module in it that is wanted
+            found.update({node.module} if names - MODULES.keys() else ())
+        waiting += ast.iter_child_nodes(node)
     return found
 
 
@@ -94,7 +91,6 @@ def test_the_check_sees_what_it_must(tmp_path):
         'def __getattr__(name):\n    import lasagne\n'
     )
     assert imports('a', path) == {'os', 'utils.files', 'theano', 'models.start', 'lasagne'}
-    assert imports('a', path, at_import=True) == {'os', 'utils.files'}
     assert 'lasagne' not in imports('utils', path)
 
 
