@@ -1,49 +1,17 @@
-"""Which package may import which: the floors of the house, read from the source without running it."""
+"""Which package may import which: the floors of the house."""
 
-import ast
 import importlib
 import sys
 
 import pytest
 
 from tests.conftest import ROOT
+from tests.helpers.modules import MODULES, PACKAGES, imports
 
-PACKAGES = ('backend', 'models', 'utils')
 # Whoever stands here may import these of the others, and no more.
 ALLOWED = {'backend': set(), 'models': {'backend', 'utils'}, 'utils': set()}
 HEAVY = {'theano', 'lasagne', 'pygpu'}
-# The names that scripts of 2017 import are fetched by this function, and only when they are asked for.
-EXCEPTION = ('utils', '__getattr__')
-
-
-def name_of(path):
-    parts = path.relative_to(ROOT).with_suffix('').parts
-    return '.'.join(parts[:-1] if parts[-1] == '__init__' else parts)
-
-
-MODULES = {name_of(path): path for package in PACKAGES for path in (ROOT / package).rglob('*.py')}
 SCRIPTS = sorted(path.stem for path in ROOT.glob('0?-*.py'))
-
-
-def imports(name, path):
-    """The modules that `path` imports, at any depth."""
-    tree = ast.parse(path.read_text(), str(path))
-    found = set()
-    waiting: list = [tree]
-    while waiting:
-        node = waiting.pop()
-        if (name, getattr(node, 'name', None)) == EXCEPTION:
-            continue
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.module and not node.level, f'{name}: relative import'
-            names = {f'{node.module}.{alias.name}' for alias in node.names}
-            found.update(names & MODULES.keys())
-            # the package itself, where it is not only a module in it that is wanted
-            found.update({node.module} if names - MODULES.keys() else ())
-        waiting += ast.iter_child_nodes(node)
-    return found
 
 
 def test_who_imports_whom():

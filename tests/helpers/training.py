@@ -14,6 +14,7 @@ from models.parameters import set_values
 from tests.conftest import ROOT
 from utils import samples
 from utils.command_line import run
+from utils.files import LOCK
 from utils.training import monitor, run_record  # noqa: F401  (here, so that no fork imports them anew)
 from utils.training import options as modes
 
@@ -136,6 +137,11 @@ def forked(arguments, prepare=None, build=small_build, stderr=None):
         os._exit(int(end.code or 0))
     finally:
         os._exit(99)
+
+
+def times_of(folder):
+    """When each file below `folder` was last written to, but for the lock's, which every start takes."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob('*') if path.name != LOCK}
 
 
 def wait_for_line(process, start):
