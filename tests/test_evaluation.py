@@ -1,5 +1,6 @@
 """Scores of one map, by both protocols, against the metrics called by hand."""
 
+import inspect
 import math
 
 import numpy as np
@@ -139,3 +140,18 @@ def test_what_shapes_the_numbers_is_told(truth):
     )
     assert described(settings(others=0), truth, 12, 0)['others'] == len(STEMS) - 1
     assert 'exact' in described(settings(), truth, 12, 0)['splits']
+
+
+def test_the_report_states_what_the_metrics_compute_with(truth, monkeypatch):
+    """Not numbers that were typed again, which a change of the metrics would leave behind."""
+    for function, parameter, constant in (
+        (metrics.auc_borji, 'step', metrics.STEP),
+        (metrics.auc_shuffled, 'step', metrics.STEP),
+        (metrics.salicon_auc, 'samples', metrics.SAMPLES),
+    ):
+        assert inspect.signature(function).parameters[parameter].default is constant
+    for number, name in enumerate(('STEP', 'JITTER', 'SAMPLES')):
+        monkeypatch.setattr(metrics, name, number)
+    mit, salicon = (described(settings(protocol), truth, 1, 0) for protocol in ('mit', 'salicon'))
+    assert (mit['step'], mit['jitter'], salicon['samples']) == (0, 1, 2)
+    assert mit['version'] == salicon['version'] == VERSION

@@ -3,13 +3,13 @@
 import math
 import statistics
 import zlib
-from collections import namedtuple
 from functools import partial
+from typing import NamedTuple, Optional
 
 import numpy as np
 import scipy
 
-from utils import metrics
+from utils import VERSION, metrics
 from utils.command_line import progress
 from utils.errors import CouldNotStart, Unreadable
 from utils.evaluation.maps import read_map
@@ -23,13 +23,16 @@ METRICS = {
 RESIZE = {'mit': metrics.resize_mit, 'salicon': metrics.resize_salicon}
 GAUSSIAN = 0.25  # standard deviation of the Gaussian baseline, in heights and widths of the image
 
-Settings = namedtuple('Settings', 'protocol metrics baseline others splits seed')
-Settings.__doc__ = """All that shapes a number beside the maps and the ground truth.
 
-`protocol`: 'mit' or 'salicon'. `metrics`: names out of `METRICS`. `baseline`: None for the Gaussian, or the
-path and the array of a map. `others`: how many other images sAUC takes its negatives from, 0 for all (MIT).
-`splits`: None for the exact expectation. `seed`: int; every image has its own, of this and its name.
-"""
+class Settings(NamedTuple):
+    """All that shapes a number beside the maps and the ground truth."""
+
+    protocol: str  # 'mit' or 'salicon'
+    metrics: tuple  # names out of METRICS
+    baseline: Optional[tuple]  # the path and the array of a map; None for the Gaussian
+    others: int  # other images that sAUC takes its negatives from, 0 for all (MIT)
+    splits: Optional[int]  # draws of AUC-Borji and sAUC; None for the exact expectation
+    seed: int  # every image has its own, of this and its name
 
 
 def settings_of(options):
@@ -227,6 +230,7 @@ def described(settings, truth, scored, resized):
     """Everything that shapes the numbers, as text or numbers by name; for the head of every output."""
     mit, zoom = settings.protocol == 'mit', f'zoom, order 3, SciPy {scipy.__version__}'
     shown = {
+        'version': VERSION,
         'protocol': settings.protocol,
         'images': scored,
         'layout': truth.layout,
@@ -244,13 +248,13 @@ def described(settings, truth, scored, resized):
                 'baseline': settings.baseline[0]
                 if settings.baseline
                 else f'gaussian, centred, sigma {GAUSSIAN} of each side',
-                'others': min(settings.others, there) or there,
+                'others': min(settings.others, there) or there,  # 0 stands for all
                 'splits': settings.splits or 'none: exact expectation',
-                'step': 0.1,
-                'jitter': 1e-7,
+                'step': metrics.STEP,
+                'jitter': metrics.JITTER,
             }
         )
     else:
-        shown['samples'] = 100_000
+        shown['samples'] = metrics.SAMPLES
         shown['others'] = len(truth.images) - 1
     return {name: value for name, value in shown.items() if value is not None}
