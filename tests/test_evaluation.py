@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.evaluation_data import SIZE, STEMS, fixation_map, points, saliency_map
-from utils import metrics
+from utils import VERSION, metrics
 from utils.data_sets import salicon
 from utils.errors import CouldNotStart
 from utils.evaluation.ground_truth import GroundTruth
