@@ -57,3 +57,17 @@ def test_commands_name_scripts_and_options_that_exist():
         known = options_of(name)
         for option in re.findall(r'(?<= )--[\w-]+', arguments):
             assert option in known, f'{name} has no {option}'
+
+
+def test_the_figure_of_the_rooms_is_current():
+    from docs import rooms
+
+    assert (ROOT / 'docs' / 'rooms.svg').read_text() == rooms.svg()
+
+
+def test_the_documents_name_files_that_exist():
+    for path in (ROOT / 'CONTRIBUTING.md', *(ROOT / 'docs').glob('*.md')):
+        for name in re.findall(
+            r'`((?:utils|models|backend|weights|tests|docker|docs|benchmarks)/[\w/.]+)`', path.read_text()
+        ):
+            assert (ROOT / name).exists(), f'{path.name}: {name}'
