@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 
 import cv2
 import numpy as np
@@ -51,6 +52,21 @@ def decode_rgb(data, path):
         return cv2.cvtColor(decode(data, path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
     except cv2.error:  # of a decoded image: only for lack of memory
         raise MemoryError from None
+
+
+def size_of_image(data):
+    """(rows, columns) of an image as it is stored, from its first bytes; None where Pillow cannot tell."""
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # of sizes, which whoever asks looks at
+        try:
+            with Image.open(io.BytesIO(data)) as image:
+                return image.height, image.width
+        except Image.DecompressionBombError:
+            return 2**20, 2**20
+        except Exception:  # whatever its plug-ins stumble on; decoding will say what is wrong
+            return None
 
 
 def decode(data, path, flags):
