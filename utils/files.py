@@ -33,6 +33,36 @@ def read_bytes(path, limit=2**30):
         raise Unreadable(f'{os.fspath(path)}: {error.strerror}') from None
 
 
+def walk(top):
+    """All files below a folder, relative to it, sorted; in linked folders too, but in none inside itself.
+
+    Raises
+    ------
+    CouldNotStart
+        If a folder cannot be read.
+    """
+    found, waiting = [], [('', ())]  # folders, and those on the way down to each
+    while waiting:
+        below, above = waiting.pop()
+        folder = os.path.join(top, below)
+        try:
+            status = os.stat(folder)
+            names = os.listdir(folder)
+        except OSError as error:
+            raise CouldNotStart(f'{folder}: {error.strerror}; make it readable, or move it away') from None
+        if (status.st_dev, status.st_ino) in above:
+            continue
+        above = (*above, (status.st_dev, status.st_ino))
+        for name in names:
+            relative = os.path.join(below, name)
+            if os.path.isdir(os.path.join(top, relative)):
+                if not name.startswith('.'):
+                    waiting.append((relative, above))
+            else:
+                found.append(relative)
+    return sorted(found)
+
+
 def size_of(path):
     """The bytes that a file of a user's holds.
 

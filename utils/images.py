@@ -10,7 +10,7 @@ import warnings
 import cv2
 import numpy as np
 
-from utils.files import Unreadable, read_bytes, write_bytes
+from utils.files import Unreadable, read_bytes, size_of, write_bytes
 
 
 def ready_for_threads():
@@ -56,17 +56,35 @@ def decode_rgb(data, path):
 
 def size_of_image(data):
     """(rows, columns) of an image as it is stored, from its first bytes; None where Pillow cannot tell."""
+    return _looked_at(io.BytesIO(data), lambda image: (image.height, image.width))
+
+
+def _looked_at(file, look):
+    """What `look` says of an image that Pillow has opened but not decoded; None where it cannot."""
     from PIL import Image
 
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # of sizes, which whoever asks looks at
         try:
-            with Image.open(io.BytesIO(data)) as image:
-                return image.height, image.width
-        except Image.DecompressionBombError:
-            return 2**20, 2**20
+            with Image.open(file) as image:
+                return look(image)
         except Exception:  # whatever its plug-ins stumble on; decoding will say what is wrong
             return None
+
+
+def stored_size(path):
+    """(rows, columns) of an image file as it is stored, whatever its EXIF orientation.
+
+    Raises
+    ------
+    Unreadable
+        If it is missing or no image.
+    """
+    size_of(path)  # there, and a file
+    size = _looked_at(path, lambda image: (image.height, image.width))
+    if size is None:
+        size = decode(read_bytes(path), path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION).shape[:2]
+    return size
 
 
 def decode(data, path, flags):

@@ -53,7 +53,7 @@ def read(path, fields=None, data=None):
     """
     path = os.fspath(path)
     data = read_bytes(path, LARGEST) if data is None else data
-    if data.startswith((b'MATLAB 7.3', b'\x89HDF')):
+    if data.startswith(b'MATLAB 7.3') or matlab73.is_hdf5(data):
         return matlab73.read(path, data)
     try:
         if len(data) < 128 or data[126:128] not in (b'IM', b'MI'):

@@ -14,6 +14,12 @@ from utils.files import Unreadable
 LARGEST = 2**28  # bytes of all that is read of a file
 MOST_VALUES = 2**20
 _DEEPEST = 8
+_SIGNATURE = b'\x89HDF\r\n\x1a\n'
+
+
+def is_hdf5(data):
+    """Whether these are the bytes of an HDF5 file: its signature stands first, or after a header of 512 bytes."""
+    return _SIGNATURE in (data[:8], data[512:520])
 
 
 def read(path, data):
