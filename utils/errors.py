@@ -1,2 +1,2 @@
-from utils.command_line import CouldNotStart, HadToStop
-from utils.files import Unreadable
+from utils.command_line import CouldNotStart, HadToStop  # noqa: F401
+from utils.files import Unreadable  # noqa: F401

@@ -2,7 +2,8 @@
 
 from collections import Counter
 
-from utils.data_sets.salicon import JSON, SPLITS
+from utils.data_sets.data_set import SPLITS
+from utils.data_sets.salicon import JSON
 
 IMAGES = {'train': 10_000, 'val': 5_000, 'test': 5_000}
 SIZE = (480, 640)

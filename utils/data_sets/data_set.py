@@ -66,6 +66,8 @@ class DataSet:
         What else is to be said of it.
     ignore_orientation : bool
         Whether the EXIF orientation of its images is left alone.
+    others : list of str
+        Stems of its images that have no public fixations.
     """
 
     def __init__(
@@ -79,7 +81,9 @@ class DataSet:
         fixation_filter='none',
         facts=None,
         notes=(),
+        edition='',
     ):
+        self.edition, self.others = edition, []
         self.layout, self.folders, self.records, self.facts = layout, folders, records, facts
         self.problems, self.notes = list(problems), list(notes)
         self.fixation_type, self.fixation_filter = fixation_type, fixation_filter
@@ -90,7 +94,9 @@ class DataSet:
     def describe(self):
         """The layout and which points are read, as one line."""
         points = 'mouse samples' if self.fixation_type == 'mouse' else 'fixations'
-        return f'layout: {self.layout}; points: {points}, fixation filter: {self.fixation_filter}'
+        return (
+            f'layout: {self.layout}{self.edition}; points: {points}, fixation filter: {self.fixation_filter}'
+        )
 
     def fixations(self, record):
         """Reads the `Fixations` of a record.
@@ -145,11 +151,12 @@ def eight_bits(found, path):
     values = found.values
     if found.kind == readers.LOG_DENSITY:
         values = np.exp(values.astype(np.float64))
-    if values.dtype == np.uint8:
+    is_mat = path.lower().endswith('.mat')
+    if values.dtype == np.uint8 and not is_mat:
         return values
-    if path.lower().endswith('.mat'):
+    if is_mat:
         if values.dtype.kind != 'f' or not np.all((values > -1 / 255) & (values < 256 / 255)):
-            raise Unreadable(f'{path}: it has values outside 0..1')
+            raise Unreadable(f'{path}: its matrix does not hold floats in 0..1, as maps of SALICON do')
         if values.max() >= 1 / 255:
             return to_uint8(values)
     if (values < 0).any():

@@ -251,15 +251,12 @@ def _pascal_s(folder):
 
 def _dut_omron(folder):
     eye = _named(folder, 'DUT-OMRON-eye-fixations')
-    if not eye and os.path.basename(os.path.abspath(folder)).lower() == 'mat':
-        eye = _at(folder, '..')
-        files = [name for name in _files(folder) if name.lower().endswith('.mat')]
-        if not files or 's' not in _variables(os.path.join(folder, files[0])):
-            return None
-    if not eye:
+    if eye:
+        return _found(DUT_OMRON, folder, _at(eye, '../DUT-OMRON-image'), _at(eye, 'mat') or eye)
+    files = [name for name in _files(folder) if name.lower().endswith('.mat')]
+    if not files or 's' not in _variables(os.path.join(folder, files[0])):
         return None
-    images = _at(eye, '../DUT-OMRON-image')
-    return _found(DUT_OMRON, folder, images, _at(eye, 'mat') or eye)
+    return _found(DUT_OMRON, folder, _at(folder, '../../DUT-OMRON-image', '../DUT-OMRON-image'), folder)
 
 
 def _fiwi(folder):

@@ -14,7 +14,7 @@ from utils.images import stored_size
 _SIZES = {known.OSIE: (600, 800), known.COCO_FREEVIEW: (1050, 1680)}
 
 
-def read(found, keep_first=False):
+def read(found, keep_first=False, fixation_filter='none'):
     """Reads what a set has in one file, and lists the images.
 
     Parameters
@@ -22,11 +22,12 @@ def read(found, keep_first=False):
     found : known.Found
     keep_first : bool
         Whether the first fixation of each of COCO-Freeview's scanpaths is kept.
+    fixation_filter : 'duplicates' or 'none'
 
     Returns
     -------
     data_set.DataSet
-        Images without fixations, such as those of CAT2000's other half, are no records of it.
+        Images without fixations, such as those of CAT2000's other half, are no records of it but `others`.
 
     Raises
     ------
@@ -54,14 +55,17 @@ def read(found, keep_first=False):
         read_points = _from_held({new: held[old] for new, old in stems.items()}, found)
     folders = {'images': found.images[0] if found.images else None, 'maps': found.maps}
     facts = found.facts
-    return DataSet(
+    made = DataSet(
         facts.name,
         {**folders, 'fixations': found.fixations},
         records,
         read_points,
+        fixation_filter=fixation_filter,
         facts=facts,
         notes=_notes(found, records, keep_first),
     )
+    made.others = sorted(images.keys() - with_fixations.keys())
+    return made
 
 
 def _notes(found, records, keep_first):

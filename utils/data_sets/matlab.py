@@ -106,7 +106,7 @@ _LITTLE, _BIG = _Order('<'), _Order('>')
 
 
 class _File:
-    """What is being read: its order of bytes, the fields that are wanted, how many values it may still hold."""
+    """What is being read: its order of bytes, the fields that are wanted, how many values are left to it."""
 
     def __init__(self, order, fields):
         self.order, self.fields, self.left = order, fields, MOST_VALUES

@@ -18,7 +18,7 @@ _SIGNATURE = b'\x89HDF\r\n\x1a\n'
 
 
 def is_hdf5(data):
-    """Whether these are the bytes of an HDF5 file: its signature stands first, or after a header of 512 bytes."""
+    """Whether these are the bytes of an HDF5 file, with or without MATLAB's header of 512 bytes."""
     return _SIGNATURE in (data[:8], data[512:520])
 
 

@@ -118,9 +118,9 @@ def _not_fixations(values):
 
     Fixations, however dense, scatter: how many of a fixated pixel's neighbours are fixated is what one finds
     a few pixels away. Blur, however narrow, makes blobs of them, which are denser than their surroundings
-    and fall off from a peak. The bounds were set on 3 000 synthetic maps of either kind (sigma 0.5 to 8 pixels,
-    2 to 255 levels and floats) and on SALICON's raw mouse samples, the densest and least scattered that people
-    have: at most 0.1 of excess there, where 0.25 is refused.
+    and fall off from a peak. The bounds were set on 3 000 synthetic maps of either kind (sigma 0.5 to 8
+    pixels, 2 to 255 levels and floats) and on SALICON's raw mouse samples, the densest and least scattered
+    that people have: at most 0.1 of excess there, where 0.25 is refused.
     """
     marked = values != 0
     count = np.count_nonzero(marked)
@@ -204,8 +204,8 @@ def classify(array, path, lossy=False):
         if np.isfinite(lowest) and not np.isnan(total):
             raise Unreadable(
                 f'{path}: no value is above 0, as in a log density, but their exponentials sum to '
-                f'{np.exp(min(total, 700)):.4g}, not to 1; subtract their logsumexp, {total:.4g}, or its minimum '
-                'from the map'
+                f'{np.exp(min(total, 700)):.4g}, not to 1; subtract their logsumexp, {total:.4g}, from the '
+                'map, or its minimum if it is none'
             )
     if not np.isfinite(array).all():
         raise Unreadable(f'{path}: the map holds a NaN or an infinite value')

@@ -64,7 +64,9 @@ def _scanpath(element):
         raise ValueError(f'an element that is no object: {str(element)[:60]}')
     lacking = [key for key in ('name', 'X', 'Y') if key not in element]
     if lacking:
-        raise ValueError(f'a scanpath without {", ".join(lacking)}; it holds {", ".join(list(element)[:12])[:200]}')
+        raise ValueError(
+            f'a scanpath without {", ".join(lacking)}; it holds {", ".join(list(element)[:12])[:200]}'
+        )
     name, x, y, split = element['name'], element['X'], element['Y'], element.get('split')
     if not (isinstance(name, str) and name and isinstance(x, list) and isinstance(y, list)):
         raise ValueError('a scanpath whose name is no text, or whose X or Y is no list')
