@@ -10,10 +10,9 @@ import scipy.io
 from tests.conftest import GOLDEN
 from tests.helpers import layouts
 from tests.helpers.layouts import SIZE
-from utils.command_line import CouldNotStart
 from utils.data_sets import salicon
 from utils.data_sets.data_set import blurred_map, splits_of
-from utils.files import Unreadable
+from utils.errors import CouldNotStart, Unreadable
 
 RECORDS = GOLDEN / 'network' / 'preprocess'
 

@@ -10,7 +10,8 @@ import warnings
 import cv2
 import numpy as np
 
-from utils.files import Unreadable, read_bytes, size_of, write_bytes
+from utils.errors import Unreadable
+from utils.files import read_bytes, size_of, write_bytes
 
 
 def ready_for_threads():
@@ -148,8 +149,8 @@ def _decode_by_pillow(data, path, flags):
             import pillow_heif
         except ModuleNotFoundError:
             raise Unreadable(
-                f'{path}: HEIC, which needs the package pillow-heif: `pip install pillow-heif`, or save it as '
-                'JPEG or PNG'
+                f'{path}: HEIC, which needs the package pillow-heif: `pip install pillow-heif`, or save it '
+                'as JPEG or PNG'
             ) from None
         pillow_heif.register_heif_opener()
     if kind == 'AVIF' and not features.check('avif'):
@@ -179,10 +180,10 @@ def _decode_by_pillow(data, path, flags):
     return cv2.cvtColor(array, cv2.COLOR_RGB2GRAY)
 
 
-# Photographs as the sensor has them: TIFF by their first bytes, but what OpenCV finds in them is a thumbnail.
+# Photographs as the sensor has them: TIFF by their first bytes, but OpenCV finds a thumbnail in them.
 _RAW = {
-    '.nef', '.nrw', '.cr2', '.cr3', '.crw', '.arw', '.srf', '.sr2', '.dng', '.orf', '.rw2', '.raf', '.pef', '.srw',
-    '.raw', '.3fr', '.iiq', '.x3f', '.erf', '.kdc', '.dcr', '.mrw',
+    '.nef', '.nrw', '.cr2', '.cr3', '.crw', '.arw', '.srf', '.sr2', '.dng', '.orf', '.rw2', '.raf', '.pef',
+    '.srw', '.raw', '.3fr', '.iiq', '.x3f', '.erf', '.kdc', '.dcr', '.mrw',
 }  # fmt: skip
 
 
@@ -206,7 +207,9 @@ def why_no_image(path):
         path.encode()
     except UnicodeEncodeError:  # OpenCV crashes on such a name; reading it decides
         return None
-    return None if cv2.haveImageReader(path) else f'{path}: not an image that OpenCV can read, or a broken one'
+    return (
+        None if cv2.haveImageReader(path) else f'{path}: not an image that OpenCV can read, or a broken one'
+    )
 
 
 _JPEG_2000 = (b'\0\0\0\x0cjP  ', b'\xff\x4f\xff\x51')

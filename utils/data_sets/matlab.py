@@ -12,7 +12,8 @@ import zlib
 import numpy as np
 
 from utils.data_sets import matlab73
-from utils.files import Unreadable, read_bytes
+from utils.errors import Unreadable
+from utils.files import read_bytes
 
 LARGEST = 2**28  # bytes of a file, and of what its compressed variables become
 MOST_VALUES = 2**20  # in all structs and cells of a file; OSIE, the largest set in one file, has 43 000

@@ -9,7 +9,7 @@ import os
 
 import numpy as np
 
-from utils.files import Unreadable
+from utils.errors import Unreadable
 
 LARGEST = 2**28  # bytes of all that is read of a file
 MOST_VALUES = 2**20

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 
 from utils.data_sets import matlab
-from utils.files import Unreadable, read_bytes
+from utils.errors import Unreadable
+from utils.files import read_bytes
 from utils.images import decode, size_of_image
 
 LARGEST = 2**26  # pixels: a map of more is a mistake or an attack

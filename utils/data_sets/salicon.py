@@ -137,11 +137,8 @@ def _annotated(json_files, problems):
     annotated: dict = {}
     files: dict = {}
     for path in json_files:
-        try:
-            with progress(total=os.path.getsize(path), unit='B', unit_scale=True, leave=False) as bar:
-                annotations = Annotations(path, bar.update)
-        except Unreadable as error:
-            raise CouldNotStart(str(error)) from None
+        with progress(total=os.path.getsize(path), unit='B', unit_scale=True, leave=False) as bar:
+            annotations = Annotations(path, bar.update)
         if annotations.unlisted:
             problems.append(f'{path}: {annotations.unlisted} annotations are of images that it does not list')
         for image_id, (name, _) in annotations.images.items():
