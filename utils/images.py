@@ -42,6 +42,11 @@ def read_rgb(path, ignore_orientation=False):
     return decode_rgb(read_bytes(path), path, ignore_orientation)
 
 
+def read_grey(path):
+    """Reads a map as `cv2.imread(path, cv2.IMREAD_GRAYSCALE)` does: uint8, shape (rows, columns)."""
+    return decode(read_bytes(path), path, cv2.IMREAD_GRAYSCALE)
+
+
 def decode_rgb(data, path, ignore_orientation=False):
     """`read_rgb` of the bytes `data` of the file `path`, which only messages name."""
     flags = cv2.IMREAD_COLOR | (cv2.IMREAD_IGNORE_ORIENTATION if ignore_orientation else 0)
@@ -82,6 +87,12 @@ def stored_size(path):
     if size is None:
         size = decode(read_bytes(path), path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION).shape[:2]
     return size
+
+
+def orientation(data):
+    """The EXIF orientation of an image, 1 to 8; 1, upright, where it has none."""
+    found = _looked_at(io.BytesIO(data), lambda image: image.getexif().get(274))
+    return found if found in range(1, 9) else 1
 
 
 def decode(data, path, flags):
@@ -158,7 +169,8 @@ def _decode_by_pillow(data, path, flags):
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # of sizes, which are looked at here
         try:
-            with Image.open(io.BytesIO(data)) as image:
+            with Image.open(io.BytesIO(data)) as opened:
+                image: Image.Image = opened
                 if image.width * image.height > int(os.environ['OPENCV_IO_MAX_IMAGE_PIXELS']):
                     raise Unreadable(
                         f'{path}: more pixels than OPENCV_IO_MAX_IMAGE_PIXELS allows; make the image smaller'

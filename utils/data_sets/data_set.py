@@ -68,6 +68,8 @@ class DataSet:
         Whether the EXIF orientation of its images is left alone.
     others : list of str
         Stems of its images that have no public fixations.
+    without_fixations : bool
+        Whether samples are made without them.
     """
 
     def __init__(
@@ -83,7 +85,7 @@ class DataSet:
         notes=(),
         edition='',
     ):
-        self.edition, self.others = edition, []
+        self.edition, self.others, self.without_fixations = edition, [], False
         self.layout, self.folders, self.records, self.facts = layout, folders, records, facts
         self.problems, self.notes = list(problems), list(notes)
         self.fixation_type, self.fixation_filter = fixation_type, fixation_filter
@@ -97,6 +99,12 @@ class DataSet:
         return (
             f'layout: {self.layout}{self.edition}; points: {points}, fixation filter: {self.fixation_filter}'
         )
+
+    def blur(self, size):
+        """The sigma, in pixels, of the maps that are made of the fixations of an image of `size`."""
+        if self.facts:
+            return self.sigma or 19 * max(size) / 640
+        return 19  # the SALICON challenge's, whatever the size
 
     def fixations(self, record):
         """Reads the `Fixations` of a record.
@@ -136,7 +144,7 @@ class DataSet:
         """
         if record.map is None:
             fixations = fixations or self.fixations(record)
-            return to_uint8(blurred_map(fixations.points, fixations.size, self.sigma or 19))
+            return to_uint8(blurred_map(fixations.points, fixations.size, self.blur(fixations.size)))
         data = read_bytes(record.map) if data is None else data
         found = readers.read_saliency_map(record.map, self.ignore_orientation, data)
         return eight_bits(found, record.map)
@@ -255,8 +263,12 @@ def splits_of(stem):
     # note: deviation DATA-3: the original goes by the name alone, so that `train/valley_train.jpg` is in both
     *folders, name = stem.split('/')
     for folder in folders:
-        word = folder.lower().rstrip('0123456789_-')
-        word = word[:-3] if word.endswith('set') else word
-        if word.rstrip('_-') in _NAMES:
-            return (_NAMES[word.rstrip('_-')],)
+        if split_named(folder):
+            return (split_named(folder),)
     return tuple(split for split in SPLITS if split in name)
+
+
+def split_named(word):
+    """The split that a word names: 'train', 'Training', 'trainSet', 'train2014', 'valid'; None for none."""
+    word = word.lower().rstrip('0123456789_-')
+    return _NAMES.get((word[:-3] if word.endswith('set') else word).rstrip('_-'))

@@ -5,6 +5,7 @@
 """
 
 import os
+from functools import lru_cache
 from typing import NamedTuple, Optional
 
 from utils.data_sets.readers import ARRAYS, IMAGES
@@ -64,12 +65,14 @@ class Found(NamedTuple):
         return f'{self.facts.name} in {self.root}'
 
 
-def recognise(path):
+def recognise(path, deepest=DEEPEST):
     """The data set in `path`, or of which `path` is the fixations; None if it is none of `SETS`.
 
     Parameters
     ----------
     path : path of a folder or a file
+    deepest : int
+        Folders below the one that is named, in which a set is looked for.
 
     Raises
     ------
@@ -77,9 +80,11 @@ def recognise(path):
         If there are several sets in it.
     """
     path = os.path.normpath(os.fspath(path))
+    _files.cache_clear()
+    _folders.cache_clear()
     if os.path.isfile(path):
         return _of_file(path)
-    for folders in _levels(path):
+    for folders in _levels(path, deepest):
         found = [each for each in map(_in_folder, folders) if each]
         if len(found) > 1:
             names = ' and '.join(map(str, found[:2]))
@@ -129,13 +134,27 @@ def files_of(folder, suffix=''):
     return ends or every
 
 
+def table():
+    """What `04-evaluate.py --list-data-sets` prints: a line a set."""
+    rows = [('data set', 'images', 'blur', 'fixations are read from', 'what its files do not tell')]
+    for facts in SETS:
+        blur = f'{facts.sigma:g} px' if facts.sigma else '-'
+        rows.append((facts.name, str(facts.images or '-'), blur, facts.files, facts.loses or '-'))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ['  '.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    lines.insert(1, '  '.join('-' * width for width in widths))
+    return '\n'.join(
+        [*lines, '', '04-evaluate.py --maps MAPS --fixations FOLDER reads any of them; so do 01 and 03']
+    )
+
+
 # --- where the parts are ---
 
 
-def _levels(top):
+def _levels(top, deepest):
     """The folders at each depth below `top`, `top` first."""
     level, seen = [top], 1
-    for _ in range(DEEPEST + 1):
+    for _ in range(deepest + 1):
         yield level
         below = [os.path.join(folder, name) for folder in level for name in _folders(folder)]
         seen += len(below)
@@ -144,6 +163,7 @@ def _levels(top):
         level = below
 
 
+@lru_cache(maxsize=4096)
 def _folders(folder):
     try:
         with os.scandir(folder) as entries:
@@ -152,6 +172,7 @@ def _folders(folder):
         return []
 
 
+@lru_cache(maxsize=4096)
 def _files(folder):
     try:
         with os.scandir(folder) as entries:
@@ -221,9 +242,9 @@ def _cat2000(folder):
     if not _named(folder, 'FIXATIONLOCS'):  # the whole set: the images of both halves
         images.append(_at(folder, 'testSet/Stimuli') or _at(folder, 'Stimuli'))
         images.append(_at(folder, 'trainSet/Stimuli'))
-    images = tuple(dict.fromkeys(each for each in images if each))
-    is_test = any(_at(each, f'{name}/Output') for each in images for name in _folders(each)[:3])
-    return Found(CAT2000, folder, images, fixations, maps) if fixations or is_test else None
+    there = tuple(dict.fromkeys(each for each in images if each))
+    is_test = any(_at(each, f'{name}/Output') for each in there for name in _folders(each)[:3])
+    return Found(CAT2000, folder, there, fixations, maps) if fixations or is_test else None
 
 
 def _toronto(folder):

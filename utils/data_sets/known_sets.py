@@ -14,7 +14,7 @@ from utils.images import stored_size
 _SIZES = {known.OSIE: (600, 800), known.COCO_FREEVIEW: (1050, 1680)}
 
 
-def read(found, keep_first=False, fixation_filter='none'):
+def read(found, keep_first=False, fixation_filter='none', ignore_orientation=False):
     """Reads what a set has in one file, and lists the images.
 
     Parameters
@@ -23,6 +23,8 @@ def read(found, keep_first=False, fixation_filter='none'):
     keep_first : bool
         Whether the first fixation of each of COCO-Freeview's scanpaths is kept.
     fixation_filter : 'duplicates' or 'none'
+    ignore_orientation : bool
+        Whether the EXIF orientation of its images is left alone; always, where that is known to be wrong.
 
     Returns
     -------
@@ -64,6 +66,7 @@ def read(found, keep_first=False, fixation_filter='none'):
         facts=facts,
         notes=_notes(found, records, keep_first),
     )
+    made.ignore_orientation |= ignore_orientation
     made.others = sorted(images.keys() - with_fixations.keys())
     return made
 

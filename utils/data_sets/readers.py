@@ -304,7 +304,7 @@ def _decode_tiff(data):
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             page = file.pages[0]
-            if page.size * page.dtype.itemsize > 4 * LARGEST or page.ndim != 2:
+            if page.dtype is None or page.size > LARGEST or page.ndim != 2:
                 return None
             return page.asarray(maxworkers=1)
     except Exception:  # whatever it finds broken: tifffile gives it as many kinds

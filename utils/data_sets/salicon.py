@@ -29,7 +29,13 @@ _EDITIONS = {MAT_2015: ', edition 2015', JSON: ', edition 2015', GAZE: ', editio
 
 
 def find(
-    salicon=None, images=None, maps=None, fixations=None, fixation_type='fixations', fixation_filter=None
+    salicon=None,
+    images=None,
+    maps=None,
+    fixations=None,
+    fixation_type='fixations',
+    fixation_filter=None,
+    ignore_orientation=False,
 ):
     """Finds what there is of a data set and says in which layout.
 
@@ -45,6 +51,9 @@ def find(
     fixation_filter : 'duplicates', 'none' or None
         'duplicates' is that of the SALICON challenge's evaluator: a location recorded m times is kept m - 1
         times. None: 'duplicates' for mouse samples, which JSON holds too, 'none' for fixations.
+
+    ignore_orientation : bool
+        Whether the EXIF orientation of images is left alone.
 
     Returns
     -------
@@ -73,7 +82,8 @@ def find(
     elif fixations == salicon:
         raise CouldNotStart(
             f'{salicon}: no folder `fixations` or `fixation` and no `fixations_*.json` in it; '
-            'name the folders one by one with --images, --maps and --fixations'
+            'name the folders one by one with --images, --maps and --fixations, or do without by '
+            '--without-fixations, since training needs none'
         )
     else:
         layout, fixation_files = _layout(fixations, problems)
@@ -84,16 +94,23 @@ def find(
     annotated = {renamed[stem]: entry for stem, entry in annotated.items()}
     folders = {'images': images, 'maps': maps, 'fixations': fixations}
     read_points = {JSON: partial(_annotated_points, annotated), GAZE: partial(_read_gaze, fixation_type)}
-    return DataSet(
+    found = DataSet(
         layout,
         folders,
         records,
-        read_points.get(layout, _read_fixation_map),
+        read_points.get(layout, partial(_read_fixation_map, ignore_orientation)),
         problems,
         'mouse' if layout == JSON else fixation_type,
         fixation_filter,
         edition=_EDITIONS.get(layout, ''),
     )
+    found.ignore_orientation = ignore_orientation
+    found.notes += [
+        f'{record.stem}: in {" and ".join(record.splits)}, as its name says'
+        for record in records
+        if len(record.splits) > 1
+    ]
+    return found
 
 
 # --- the folders ---
@@ -198,8 +215,8 @@ def _check_choices(layout, path, fixation_type, fixation_filter):
 # --- the files ---
 
 
-def _read_fixation_map(record):
-    fixated = readers.read_fixation_map(record.fixations)
+def _read_fixation_map(ignore_orientation, record):
+    fixated = readers.read_fixation_map(record.fixations, ignore_orientation=ignore_orientation)
     return Points(np.argwhere(fixated), fixated.shape)
 
 

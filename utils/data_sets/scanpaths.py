@@ -9,6 +9,7 @@ from array import array
 import numpy as np
 
 from utils.data_sets.annotations import Scanner
+from utils.data_sets.data_set import split_named
 from utils.errors import Unreadable
 
 MOST_POINTS = 2**26  # of all scanpaths of a file; COCO-Freeview has 665 000 fixations
@@ -77,4 +78,4 @@ def _scanpath(element):
     except (TypeError, OverflowError):
         raise ValueError(f'{name[:80]}: X or Y holds what is no number') from None
     stem = os.path.splitext(name.replace('\\', '/').rpartition('/')[2])[0]
-    return stem, {'train': 'train', 'valid': 'val', 'val': 'val', 'test': 'test'}.get(split), xy
+    return stem, split_named(split) if isinstance(split, str) else None, xy

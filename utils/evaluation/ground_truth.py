@@ -13,6 +13,7 @@ import numpy as np
 from utils import samples
 from utils.command_line import listed, progress
 from utils.data_sets import data_set, finding, known, salicon
+from utils.data_sets.readers import check_shape
 from utils.errors import CouldNotStart, Unreadable
 from utils.evaluation.maps import LARGEST, find_maps, match, read_map
 from utils.parallel import in_order
@@ -62,7 +63,7 @@ class GroundTruth:
         self.images, self.unread, self.problems, self.blurred_from = {}, {}, [], None
         self.outside, self.read, self.totals = 0, 0, {}
         self.set, self.sigma, self.multiplicity, self.said, self.others = None, None, True, [], set()
-        self._image_paths = {}
+        self._image_paths, self._stretch = {}, False
         self._maps, self._counts, self._lock = {}, {}, threading.Lock()
         self.blurred = lru_cache(maxsize=16)(self._blurred)  # the self-check asks for each a few times
 
@@ -71,15 +72,19 @@ class GroundTruth:
         kind = np.uint16 if max(size) <= 2**16 else np.int32
         self.images[stem] = Image(np.asarray(points).astype(kind).reshape(-1, 2), tuple(size))
 
-    def blur_from(self, folder, allow_missing=False):
-        """Takes the blurred maps from `folder`; images without one are dropped, and named, if allowed."""
+    def blur_from(self, folder, allow_missing=False, stretch=False):
+        """Takes the blurred maps from `folder`; images without one are dropped, and named, if allowed.
+
+        `stretch`: whether maps of another aspect ratio than their image's are taken.
+        """
+        self._stretch = stretch
         self.blurred.cache_clear()
         found = known.recognise(folder)
         files = known.map_files(found) if found and found.maps else {}
         files = files or find_maps(folder, known.MAP_SUFFIX)
         self._maps, missing, _ = match(self.images.keys(), files)
         if missing and not allow_missing:
-            raise CouldNotStart(f'{folder}: no map of {listed(missing)}; --allow-missing goes on without')
+            raise CouldNotStart(f'{folder}: no map of {listed(missing)}; --allow-missing continues without')
         for stem in missing:
             del self.images[stem]
             self.unread[stem] = f'{stem}: no map of it in {folder}'
@@ -104,7 +109,10 @@ class GroundTruth:
         """The continuous ground truth: float or uint8 array, of the image's size or as it was read."""
         points, size = self.images[stem]
         if self.blurred_from:
-            return read_map(self._maps[stem])
+            blurred = read_map(self._maps[stem])
+            if not self._stretch:
+                check_shape(blurred.shape, size, self._maps[stem])
+            return blurred
         return data_set.blurred_map(points, size, self.sigma or SIGMA * max(size) / SIDE)
 
     def counts(self, size):
@@ -141,7 +149,15 @@ def _pixels(image, size):
     return np.divmod(flat, size[1])
 
 
-def read(path, fixation_type=None, fixation_filter=None, workers=1, protocol='mit', keep_first=False):
+def read(
+    path,
+    fixation_type=None,
+    fixation_filter=None,
+    workers=1,
+    protocol='mit',
+    keep_first=False,
+    ignore_orientation=False,
+):
     """Reads the fixations at `path`.
 
     Parameters
@@ -151,8 +167,8 @@ def read(path, fixation_type=None, fixation_filter=None, workers=1, protocol='mi
         folder of fixation maps (images, non-zero where fixated), or a pickle of 01.
     fixation_type, fixation_filter : str or None
         See `salicon.find`; under the protocol tuebingen no filter is the default.
-    keep_first : bool
-        See `known_sets.read`.
+    keep_first, ignore_orientation : bool
+        See `finding.find`.
     workers : int
         Threads.
 
@@ -178,11 +194,28 @@ def read(path, fixation_type=None, fixation_filter=None, workers=1, protocol='mi
             fixation_type=fixation_type or 'fixations',
             fixation_filter=fixation_filter,
             keep_first=keep_first,
+            ignore_orientation=ignore_orientation,
         )
         truth = _from_data_set(found, fixation_type or 'fixations', workers)
     if not truth.images:
         reasons = [*truth.unread.values(), *truth.problems]
         raise CouldNotStart(f'{path}: no image with fixations in it' + (f': {reasons[0]}' if reasons else ''))
+    return truth
+
+
+def read_for(options, workers=1):
+    """The `GroundTruth` that the options of 04 name."""
+    truth = read(
+        options.fixations,
+        options.fixation_type,
+        options.fixation_filter,
+        workers,
+        options.protocol,
+        options.first_fixations == 'keep',
+        options.ignore_orientation,
+    )
+    if options.ground_truth:
+        truth.blur_from(options.ground_truth, options.allow_missing, options.stretch)
     return truth
 
 

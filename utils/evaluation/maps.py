@@ -99,6 +99,7 @@ def pair(files, folder, truth, fixations, allow_missing=False):
     paired, missing, extra = match(truth.images.keys() | truth.unread.keys(), files)
     paired = {stem: paired[stem] for stem in truth.images if stem in paired}
     missing = [stem for stem in missing if stem in truth.images]
+    extra = [stem for stem in extra if stem not in truth.others]  # test images, whose fixations are private
     if not paired:
         raise CouldNotStart(
             f'{folder}: nothing in it has the name of an image with fixations; in it are {listed(extra, 2)}, '
