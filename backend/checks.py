@@ -24,11 +24,11 @@ class CannotRun(SystemExit):
 
 
 def python():
-    """CPython 3.9 to 3.13: what the mends were made for and are tested on."""
+    """CPython 3.9 to 3.15: what the mends were made for and are tested on."""
     version = sys.version_info[:2]
-    if not (3, 9) <= version <= (3, 13) or sys.implementation.name != 'cpython':
+    if not (3, 9) <= version <= (3, 15) or sys.implementation.name != 'cpython':
         raise CannotRun(
-            f'Theano 1.0.5 runs here on CPython 3.9 to 3.13, and this is {sys.implementation.name} '
+            f'Theano 1.0.5 runs here on CPython 3.9 to 3.15, and this is {sys.implementation.name} '
             f'{version[0]}.{version[1]}: make the environment again with `make PYTHON=python3.11`'
         )
 
