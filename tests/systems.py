@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 
 from tests.helpers.roots import debian, execute  # noqa: E402
 
-PACKAGES = 'g++ make git ca-certificates'.split()
+PACKAGES = ['g++', 'make', 'git', 'ca-certificates']
 PYTHONS = {'bookworm': ['python3.11'], 'trixie': ['python3'], 'sid': ['python3', 'python3.15']}
 USER, HOME = '4321', '/home/u'
 VERSIONS = (
