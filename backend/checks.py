@@ -64,9 +64,7 @@ def compile_folder():
 
     Tried by writing, since a read-only file system or a full disk does not show in the permissions.
     """
-    home = os.environ.get('HOME') or os.path.expanduser('~')
-    base = flags.value('base_compiledir', os.path.join(home, '.theano'))
-    base = os.path.expanduser(os.path.expandvars(flags.value('compiledir', base)))
+    base = compile_base()
     try:
         os.makedirs(base, exist_ok=True)
         folders = [
@@ -81,6 +79,13 @@ def compile_folder():
             f'Theano cannot keep its compiled modules in {base} ({error.strerror}): make it writable, '
             'or name another folder by THEANO_FLAGS=base_compiledir=/path/to/folder'
         ) from None
+
+
+def compile_base():
+    """The folder in which Theano makes a compile folder, or the compile folder where the user names one."""
+    home = os.environ.get('HOME') or os.path.expanduser('~')
+    base = flags.value('base_compiledir', os.path.join(home, '.theano'))
+    return os.path.expanduser(os.path.expandvars(flags.value('compiledir', base)))
 
 
 def user_flags():
