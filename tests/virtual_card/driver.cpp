@@ -335,6 +335,7 @@ int cuCtxGetDevice(int *device) {
 #define ANSWERS(answer, name)                                                                                \
   int name() { return answer; }
 ANSWERS(SUCCESS, cuCtxPushCurrent_v2)
+ANSWERS(SUCCESS, cuCtxSynchronize)
 ANSWERS(SUCCESS, cuModuleUnload)
 ANSWERS(SUCCESS, cuEventRecord)
 ANSWERS(SUCCESS, cuEventSynchronize)
