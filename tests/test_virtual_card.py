@@ -6,9 +6,11 @@ import re
 import numpy as np
 import pytest
 
+from benchmarks.gpu import NOISE_LIMIT, training_error
 from tests.conftest import GOLDEN
 from tests.helpers.gpu_environment import packages, python, variables
 from tests.test_gpu import QUICK, check, with_cudnn
+from tests.virtual_card.build import build
 
 NETWORK = GOLDEN / 'network'
 MAP_LIMIT = 1e-4
@@ -64,10 +66,10 @@ def test_races_are_seen(card):
 
 
 def updates(name, count, card, folder, flags='', **others):
-    """(record, what the first updates made of it, stderr)."""
+    """(record, what its first updates made of it here, stderr); None for all of it."""
     record, output = NETWORK / f'train_{name}_float64.npz', folder / 'ours.npz'
     environment = variables(card, f'floatX=float64,{QUICK},{flags}', computes=True, **others)
-    result = python('tests/helpers/trajectory.py', record, output, count, **environment)
+    result = python('tests/helpers/trajectory.py', record, output, *([count] if count else []), **environment)
     assert result.returncode == 0, result.stderr
     return np.load(record), np.load(output), result.stderr
 
@@ -112,3 +114,96 @@ def test_updates_without_cudnn_race_nowhere(card, tmp_path):
     found = errors(record, ours)
     assert kept(found), found
     assert 'race in' not in said and 'wait for one another' not in said
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize('name', ['bce', 'salgan'])
+@pytest.mark.parametrize('flags', ['', 'dnn.enabled=False'])
+def test_every_update_is_the_record_s(flags, name, card, tmp_path):
+    record, ours, _ = updates(name, None, card, tmp_path, flags, CARD_ORDER='descending')
+    assert len([key for key in ours.files if key in record.files]) > 20
+    for key in ours.files:
+        if key in record.files:
+            np.testing.assert_allclose(ours[key], record[key], rtol=1e-9, atol=0, err_msg=key)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize('capability', ['100', '120'])
+@pytest.mark.parametrize('name', ['bce', 'salgan'])
+def test_float32_is_within_ten_times_the_noise(name, capability, card):
+    environment = variables(card, QUICK, computes=True, CARD_CAPABILITY=capability)
+    assert training_error(name, environment) <= NOISE_LIMIT
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize('choice', ['guess_on_shape_change', 'time_on_shape_change', 'deterministic'])
+def test_other_algorithms_compute_the_same(choice, card, tmp_path):
+    ways = ('bwd_data', 'bwd_filter') if choice == 'deterministic' else ('fwd', 'bwd_data', 'bwd_filter')
+    flags = ','.join(f'dnn.conv.algo_{way}={choice}' for way in ways)
+    record, ours, _ = updates('salgan', 2, card, tmp_path, flags)
+    found = errors(record, ours)
+    assert kept(found), found
+
+
+@pytest.mark.nightly
+def test_odd_batches_predict_what_their_images_do_alone(card):
+    result = python('tests/helpers/gpu_map.py', '3', **variables(card, QUICK, computes=True))
+    assert result.returncode == 0, result.stderr
+    assert float(json.loads(result.stdout)['error']) <= MAP_LIMIT
+
+
+# --- mutants: the tests above are red where something is wrong ---
+
+MUTANTS = {
+    'flip': ('d->mode == CUDNN_CONVOLUTION;', 'd->mode != CUDNN_CONVOLUTION;'),
+    'pad': ('s * d->dilation[1] - d->padding[1];', 's * d->dilation[1] - d->padding[1] + 1;'),
+    'scale': ('const T result = alpha *', 'const T result = (T)1.001 * alpha *'),
+}
+OF_GRADIENTS = {
+    'gradient of filters': ('weight[k] += factor * out[k];', 'weight[k] += factor * out[k] * (T)1.0000001;'),
+    'gradient of input': ('in += alpha * sum;', 'in = alpha * sum;'),
+    'gradient of a pool': ('result.at(n, c, row, column) += gradient / w.area;', ''),
+}
+
+
+def mutant(card, name, change, folder):
+    """The environment in which a process has a cuDNN that is changed so."""
+    (library,) = card.glob('nvidia/cudnn/lib/libcudnn.so.?')
+    path = folder / name.replace(' ', '-') / library.name
+    build('cudnn', path, card, [change])
+    return {'LD_PRELOAD': str(path)}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('name', MUTANTS)
+def test_a_mutant_of_the_card_has_another_map(name, card, tmp_path):
+    error = float(map_of(card, **mutant(card, name, MUTANTS[name], tmp_path))['error'])
+    assert not error <= MAP_LIMIT  # nor where it is NaN
+
+
+@pytest.mark.long
+def test_a_mutant_of_theano_s_convolution_has_another_map(card):
+    result = python('tests/helpers/gpu_mutant.py', 'flip', **variables(card, QUICK, computes=True))
+    assert result.returncode == 0, result.stderr
+    assert not float(json.loads(result.stdout)['error']) <= MAP_LIMIT
+
+
+@pytest.mark.long
+def test_a_barrier_left_out_of_theano_s_sum_is_seen(card):
+    environment = variables(card, f'dnn.enabled=False,{QUICK}', computes=True, CARD_RACES='1')
+    result = python('tests/helpers/gpu_mutant.py', 'barrier', **environment)
+    assert result.returncode == 0, result.stderr
+    assert float(result.stdout) < 0.9 and 'race in kernel_reduce' in result.stderr
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize('name', OF_GRADIENTS)
+def test_a_mutant_of_gradients_moves_the_arrays_elsewhere(name, card, tmp_path):
+    changed = mutant(card, name, OF_GRADIENTS[name], tmp_path)
+    record, ours, _ = updates('bce', 1, card, tmp_path, **changed)
+    found = errors(record, ours)
+    assert found['costs'] <= COST_LIMIT and not kept(found)
