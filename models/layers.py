@@ -7,6 +7,7 @@ from lasagne import nonlinearities
 from lasagne.init import Constant, GlorotUniform
 from lasagne.layers import DenseLayer, Layer
 from lasagne.nonlinearities import rectify
+from theano import OpFromGraph
 from theano.tensor.signal.pool import pool_2d
 
 from utils import architecture
@@ -143,9 +144,27 @@ class Upscale2DLayer(Layer):
         return input_shape[:2] + tuple(None if n is None else n * self.scale_factor for n in input_shape[2:])
 
     def get_output_for(self, input, **kwargs):
-        for axis in (2, 3):
-            input = T.extra_ops.repeat(input, self.scale_factor, axis)
-        return input
+        if theano.config.device == 'cpu':
+            return _upscaled(input, self.scale_factor)
+        return _with_gradient_by_a_pool(self.scale_factor)(input)
+
+
+def _upscaled(input, factor):
+    for axis in (2, 3):
+        input = T.extra_ops.repeat(input, factor, axis)
+    return input
+
+
+def _with_gradient_by_a_pool(factor):
+    """`_upscaled` for a card: cuDNN sums over blocks by a pool at once, over axes as short as they are slowly."""
+
+    def sum_over_blocks(inputs, gradients):
+        mean = pool_2d(gradients[0], ws=(factor, factor), ignore_border=True, mode='average_exc_pad')
+        return [mean * np.asarray(factor**2, mean.dtype)]
+
+    input = T.tensor4()
+    output = _upscaled(input, factor)
+    return OpFromGraph([input], [output], inline=True, grad_overrides=sum_over_blocks)
 
 
 def stack(net, layers, **keywords):

@@ -76,7 +76,7 @@ def _compile():
 
 
 def _of_bytes(model):
-    """Predictions from images as they are: a quarter of the bytes travels to a card, to become floats there."""
+    """Predictions from images as they are, which a card turns into floats: a quarter of the bytes travels."""
     images = T.TensorType('uint8', (False,) * 4)('images')
     batch = T.cast(images.dimshuffle(0, 3, 1, 2), theano.config.floatX)
     return theano.function([images], get_output(model.net['output'], batch, deterministic=True))

@@ -26,12 +26,12 @@ CONVOLUTIONS = {
     'salgan G': {'Conv': 39, 'ConvGradW': 20, 'ConvGradI': 25},
     'salgan D': {'Conv': 39, 'ConvGradW': 12, 'ConvGradI': 10},
 }
-# of maxima in the networks, and of means in the content loss; no gradient goes to the frozen encoder's first
-# three pools, nor, when D is trained, to anything of the generator's
+# of maxima in the networks, of means in the content loss, and of the gradients of upscaling; no gradient goes to
+# the frozen encoder's first three pools, nor, when D is trained, to anything of the generator's
 POOLS = {
     'predict': {'Pool': 4},
-    'bce G': {'Pool': 6, 'PoolGrad': 2},
-    'salgan G': {'Pool': 12, 'PoolGrad': 5},
+    'bce G': {'Pool': 10, 'PoolGrad': 2},
+    'salgan G': {'Pool': 16, 'PoolGrad': 5},
     'salgan D': {'Pool': 12, 'PoolGrad': 6},
 }
 WITHOUT_CUDNN = {

@@ -1,7 +1,9 @@
-"""What Theano computes on device=cuda with a mistake in one of its Ops: python tests/helpers/gpu_mutant.py MISTAKE
+"""What is computed on device=cuda with a mistake in one of Theano's Ops.
 
-Run in a process of its own, see tests/test_virtual_card.py. `flip` takes convolution for cross-correlation and
-prints what gpu_map.py does; `barrier` leaves one out of Theano's sums and prints what is left of a sum of ones.
+    python tests/helpers/gpu_mutant.py flip|barrier
+
+Run in a process of its own, see tests/test_virtual_card.py. `flip` takes convolution for cross-correlation, and
+prints what gpu_map.py does; `barrier` leaves one out of Theano's sums, and prints what share of a sum is left.
 """
 
 import sys
