@@ -156,7 +156,7 @@ def _upscaled(input, factor):
 
 
 def _with_gradient_by_a_pool(factor):
-    """`_upscaled` for a card: cuDNN sums over blocks by a pool at once, over axes as short as they are slowly."""
+    """`_upscaled` for a card, where a pool sums over blocks faster than cuDNN's general reduction does."""
 
     def sum_over_blocks(inputs, gradients):
         mean = pool_2d(gradients[0], ws=(factor, factor), ignore_border=True, mode='average_exc_pad')

@@ -2,8 +2,9 @@
 
     python tests/helpers/gpu_mutant.py flip|barrier
 
-Run in a process of its own, see tests/test_virtual_card.py. `flip` takes convolution for cross-correlation, and
-prints what gpu_map.py does; `barrier` leaves one out of Theano's sums, and prints what share of a sum is left.
+Run in a process of its own, see tests/test_virtual_card.py. `flip` takes convolution for cross-correlation,
+and prints what gpu_map.py does; `barrier` leaves one out of Theano's sums, and prints the share of a sum that
+is left.
 """
 
 import sys
