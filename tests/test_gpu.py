@@ -26,8 +26,8 @@ CONVOLUTIONS = {
     'salgan G': {'Conv': 39, 'ConvGradW': 20, 'ConvGradI': 25},
     'salgan D': {'Conv': 39, 'ConvGradW': 12, 'ConvGradI': 10},
 }
-# of maxima in the networks, of means in the content loss, and of upscaling's gradients; no gradient goes to the
-# frozen encoder's first three pools, nor, when D is trained, to anything of the generator's
+# of maxima in the networks, of means in the content loss, and of upscaling's gradients; no gradient goes to
+# the frozen encoder's first three pools, nor, when D is trained, to anything of the generator's
 POOLS = {
     'predict': {'Pool': 4},
     'bce G': {'Pool': 10, 'PoolGrad': 2},
