@@ -67,7 +67,7 @@ def in_place_of(library, scratch):
     aside = library.with_suffix('.aside')
     library.rename(aside)
     try:
-        library.symlink_to(next(path for path in scratch.glob(f'{library.name}*') if path.suffix != '.key'))
+        library.symlink_to(next(scratch.glob(f'{library.name}*')))
         yield
     finally:
         library.unlink()

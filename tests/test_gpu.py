@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.conftest import GOLDEN, ROOT
-from tests.helpers.gpu_environment import packages, python, run, variables
+from tests.helpers.gpu_environment import OTHERS, packages, python, run, variables
 
 CAPABILITIES = ['50', '61', '75', '86', '90', '100', '120', '121']
 # compiled four times as fast, and never run
@@ -259,10 +259,10 @@ int main() {
 
 
 @pytest.mark.parametrize(
-    'cudnn', ['pinned', *(pytest.param(other, marks=pytest.mark.nightly) for other in ('8', 'newest'))]
+    'which', ['pinned', *(pytest.param(other, marks=pytest.mark.nightly) for other in OTHERS)]
 )
-def test_cudnn_s_header(cudnn, tmp_path):
-    folder = packages(cudnn)
+def test_cudnn_s_header(which, tmp_path):
+    folder = packages(which)
     (tmp_path / 'header.cpp').write_text(HEADER)
     includes = [ROOT / 'backend' / 'include', folder / 'salgan_gpu' / 'include']
     includes += sorted(folder.glob('nvidia/*/include'))
@@ -328,9 +328,9 @@ def assemble(card, kernels, *architectures):
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize('cudnn', ['8', 'newest'])
-def test_other_cudnns(cudnn):
-    check(graphs(packages(cudnn), '', '86', 'bce', 'salgan'), with_cudnn())
+@pytest.mark.parametrize('which', OTHERS)
+def test_other_libraries(which):
+    check(graphs(packages(which), '', '120', 'bce', 'salgan'), with_cudnn())
 
 
 @pytest.mark.nightly

@@ -24,13 +24,21 @@ from tests.virtual_card.build import build, cudnn_version
 GPU = ROOT / 'requirements' / 'gpu.py'
 CAPABILITY = ROOT / 'requirements' / 'capability.cpp'
 PINNED = (ROOT / 'requirements' / 'gpu.txt').read_text()
+ALWAYS = ['mako', 'markupsafe']
+CUDA = ['nvidia-cuda-nvrtc-cu12', 'nvidia-cuda-runtime-cu12', 'nvidia-cuda-nvcc-cu12']
 CUDNN = 'nvidia-cudnn-cu12'
-REAL = ['nvidia-cuda-nvrtc-cu12', 'nvidia-cuda-runtime-cu12', 'nvidia-cuda-nvcc-cu12', 'mako', 'markupsafe']
-OTHER_CUDNNS = {'8': '8.9.7.29', 'newest': '9.27.0.42'}  # beside the pinned one
+OTHERS = {  # (packages of CUDA, of cuDNN) beside the pinned ones
+    'cuDNN 8': (CUDA, f'{CUDNN}==8.9.7.29'),
+    'cuDNN 9.27': (CUDA, f'{CUDNN}==9.27.0.42'),
+    'CUDA 13': (
+        ['nvidia-cuda-nvrtc==13.0.88', 'nvidia-cuda-runtime==13.0.96', 'nvidia-cuda-crt==13.0.88'],
+        'nvidia-cudnn-cu13==9.19.0.56',
+    ),
+}
 
 
-def packages(cudnn='pinned'):
-    """A folder of packages in which device=cuda finds everything, with the pinned cuDNN's headers or others.
+def packages(which='pinned'):
+    """A folder of packages in which device=cuda finds everything: the pinned ones, or one of OTHERS.
 
     Downloaded once and kept in the user's cache, as is what the virtual card compiles; skips where it cannot
     be downloaded.
@@ -39,14 +47,14 @@ def packages(cudnn='pinned'):
         pytest.skip('pygpu is there for Python 3.11 only')
     base = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache', 'salgan-tests')
     made_of = PINNED.encode() + GPU.read_bytes() + CAPABILITY.read_bytes()
-    folder = base / f'{hashlib.sha256(made_of).hexdigest()[:12]}-cudnn-{cudnn}'
+    folder = base / f'{hashlib.sha256(made_of).hexdigest()[:12]}-{which.replace(" ", "-")}'
     base.mkdir(parents=True, exist_ok=True)
     with alone(base / f'{folder.name}.lock'):
         if not (folder / 'whole').exists():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             try:
-                download(folder, cudnn)
+                download(folder, *OTHERS.get(which, (CUDA, CUDNN)))
                 build_card(folder)
                 run(sys.executable, GPU, '--target', folder)
             except subprocess.CalledProcessError as error:
@@ -64,21 +72,24 @@ def alone(path):
         yield
 
 
-def download(folder, cudnn):
+def download(folder, cuda, cudnn):
     """The real parts, and of cuDNN, whose libraries have a gigabyte, the headers."""
     pip = [sys.executable, '-m', 'pip', '--disable-pip-version-check']
     with tempfile.TemporaryDirectory() as scratch:
         requirements = Path(scratch, 'requirements.txt')
-        requirements.write_text('\n'.join(map(pinned, REAL)))
-        run(*pip, 'install', '--no-deps', '--require-hashes', '--target', folder, '-r', requirements)
-        requirements.write_text(pinned(CUDNN) if cudnn == 'pinned' else f'{CUDNN}=={OTHER_CUDNNS[cudnn]}')
+        for packages in (ALWAYS, cuda):
+            requirements.write_text('\n'.join(map(pinned, packages)))
+            run(*pip, 'install', '--no-deps', '--upgrade', '--target', folder, '-r', requirements)
+        requirements.write_text(pinned(cudnn))
         run(*pip, 'download', '--no-deps', '--no-cache-dir', '--dest', scratch, '-r', requirements)
         with zipfile.ZipFile(next(Path(scratch).glob('nvidia_cudnn*.whl'))) as wheel:
             wheel.extractall(folder, [name for name in wheel.namelist() if '/include/' in name])
 
 
 def pinned(name):
-    """The lines of requirements/gpu.txt on that package, hashes and all."""
+    """The lines of requirements/gpu.txt on that package, hashes and all; a version that is named stays."""
+    if '==' in name:
+        return name
     found = re.search(rf'^{name}==[^\\\n]*(\\\n +--hash[^\\\n]*)+', PINNED, re.MULTILINE)
     assert found, name
     return found[0]
@@ -89,7 +100,8 @@ def build_card(folder):
     nvidia = folder / 'nvidia'
     build('driver', folder / 'driver' / 'libcuda.so.1', folder)
     build('nvrtc', folder / 'compiler' / 'libnvrtc.so.12', folder)
-    build('cublas', nvidia / 'cublas' / 'lib' / 'libcublas.so.12', folder)
+    cublas = Path('cu13/lib/libcublas.so.13' if (nvidia / 'cu13').is_dir() else 'cublas/lib/libcublas.so.12')
+    build('cublas', nvidia / cublas, folder)
     build('cudnn', nvidia / 'cudnn' / 'lib' / f'libcudnn.so.{cudnn_version(folder)[0]}', folder)
 
 

@@ -41,7 +41,7 @@ def build(name, library, packages, changed=()):
     command = ['g++', *FLAGS, *includes, f'-DHEADERS="{HERE}"', f'-Wl,-soname,{library.name}']
     headers = [path.read_text() for path in sorted(HERE.glob('*.h'))]
     key = hashlib.sha256('\0'.join([*texts.values(), *command, *headers, _processor()]).encode()).hexdigest()
-    stamp = library.with_name(f'{library.name}.key')
+    stamp = library.with_name(f'.{library.name}.key')
     if library.exists() and stamp.exists() and stamp.read_text() == key:
         return
     library.parent.mkdir(parents=True, exist_ok=True)
