@@ -1,7 +1,8 @@
-"""Replays a recorded training trajectory: python tests/helpers/trajectory.py RECORD.npz OUTPUT.npz
+"""Replays a recorded training trajectory: python tests/helpers/trajectory.py RECORD.npz OUTPUT.npz [UPDATES]
 
 Run in a process of its own, so that THEANO_FLAGS=floatX=float64 can give float64 networks. Writes the arrays
-of the record under the same names, computed by this project.
+of the record under the same names, computed by this project. With UPDATES only so many, and nothing but them:
+no maps and probabilities before and after.
 """
 
 import sys
@@ -36,7 +37,7 @@ def cast(arrays):
     return [np.asarray(array, theano.config.floatX) for array in arrays]
 
 
-def replay(record):
+def replay(record, updates=None):
     width, height, size = (int(record[name]) for name in ('width', 'height', 'batch_size'))
     salgan = 'costs' in record
     model: Any = (ModelSALGAN if salgan else ModelBCE)(width, height, size)
@@ -45,12 +46,13 @@ def replay(record):
     if salgan:
         discriminator = inputs.discriminator_arrays(int(record['discriminator_seed']), width, height)
         networks['disc_'] = (model.discriminator['prob'], discriminator)
-        concatenated = [model.input_var, model.output_var]
-        prob = theano.function(concatenated, lasagne.layers.get_output(model.discriminator['prob']))
+        if updates is None:
+            concatenated = [model.input_var, model.output_var]
+            prob = theano.function(concatenated, lasagne.layers.get_output(model.discriminator['prob']))
     for layer, start in networks.values():
         lasagne.layers.set_all_param_values(layer, cast(start))
 
-    seeds = [int(seed) for seed in record['batch_seed_of_update']]
+    seeds = [int(seed) for seed in record['batch_seed_of_update']][:updates]
     batches = {seed: cast(inputs.batch(seed, size, width, height)) for seed in seeds}
 
     def observe(when):
@@ -63,7 +65,8 @@ def replay(record):
                 )
 
     result, costs = {}, []
-    observe('before')
+    if updates is None:
+        observe('before')
     for update, seed in enumerate(seeds, 1):
         train = model.D_trainFunction if salgan and update % 2 else model.G_trainFunction
         costs.append(train(*batches[seed]))
@@ -73,7 +76,8 @@ def replay(record):
                 moved = [np.asarray(new, 'float64') - old for new, old in zip(now, cast(start))]
                 for kind, values in (('', statistics(now)), ('delta_', statistics(moved))):
                     result.update({f'u{update}_{prefix}{kind}{name}': a for name, a in values.items()})
-    observe('after')
+    if updates is None:
+        observe('after')
     result['costs' if salgan else 'loss'] = np.array(costs)
     for prefix, (layer, start) in networks.items():
         same = [
@@ -85,4 +89,4 @@ def replay(record):
 
 
 if __name__ == '__main__':
-    np.savez(sys.argv[2], **replay(np.load(sys.argv[1])))
+    np.savez(sys.argv[2], **replay(np.load(sys.argv[1]), *map(int, sys.argv[3:])))
