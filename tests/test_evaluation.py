@@ -114,8 +114,8 @@ def test_items_that_cannot_be_scored_are_named(truth, tmp_path):
     scores, failed, seen = score_all(items, 2, truth, settings(), 2)
     assert (scores, seen['resized'], len(failed)) == ({}, 0, 2)
     assert 'cut.png' in failed[0] and 'nan.npy' in failed[1]
-    scores, failed, resized = score_all([(STEM, saliency_map(0)[1:])], 1, truth, settings(), 2)
-    assert set(scores[STEM]) == set(METRICS['mit']) and (failed, resized) == ([], 1)
+    scores, failed, seen = score_all([(STEM, saliency_map(0)[1:])], 1, truth, settings(), 2)
+    assert set(scores[STEM]) == set(METRICS['mit']) and (failed, seen['resized']) == ([], 1)
 
 
 def test_summary_counts_images_where_the_metric_is_defined():
