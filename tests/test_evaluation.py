@@ -1,12 +1,13 @@
 """Scores of one map, by both protocols, against the metrics called by hand."""
 
+import inspect
 import math
 
 import numpy as np
 import pytest
 
 from tests.helpers.evaluation_data import SIZE, STEMS, fixation_map, points, saliency_map
-from utils import metrics
+from utils import VERSION, metrics
 from utils.data_sets.data_set import blurred_map
 from utils.errors import CouldNotStart
 from utils.evaluation.ground_truth import GroundTruth
@@ -139,3 +140,18 @@ def test_what_shapes_the_numbers_is_told(truth):
     )
     assert described(settings(others=0), truth, 12, 0)['others'] == len(STEMS) - 1
     assert 'exact' in described(settings(), truth, 12, 0)['splits']
+
+
+def test_the_report_states_what_the_metrics_compute_with(truth, monkeypatch):
+    """Not numbers that were typed again, which a change of the metrics would leave behind."""
+    for function, parameter, constant in (
+        (metrics.auc_borji, 'step', metrics.STEP),
+        (metrics.auc_shuffled, 'step', metrics.STEP),
+        (metrics.salicon_auc, 'samples', metrics.SAMPLES),
+    ):
+        assert inspect.signature(function).parameters[parameter].default is constant
+    for number, name in enumerate(('STEP', 'JITTER', 'SAMPLES')):
+        monkeypatch.setattr(metrics, name, number)
+    mit, salicon = (described(settings(protocol), truth, 1, 0) for protocol in ('mit', 'salicon'))
+    assert (mit['step'], mit['jitter'], salicon['samples']) == (0, 1, 2)
+    assert mit['version'] == salicon['version'] == VERSION

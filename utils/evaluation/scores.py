@@ -3,13 +3,14 @@
 import math
 import statistics
 import zlib
-from collections import Counter, namedtuple
+from collections import Counter
 from functools import partial
+from typing import NamedTuple, Optional
 
 import numpy as np
 import scipy
 
-from utils import metrics
+from utils import VERSION, metrics
 from utils.command_line import listed, progress
 from utils.data_sets.readers import LOG_DENSITY, MAP, NEGATIVE, SaliencyMap, another_shape, read_saliency_map
 from utils.errors import CouldNotStart, Unreadable
@@ -26,20 +27,19 @@ GAUSSIAN = 0.25  # standard deviation of the Gaussian baseline, in heights and w
 
 NOT_OF_NEGATIVE = ('KL', 'IG', 'EMD')  # of protocol mit: not defined for a map with negative values
 
-Settings = namedtuple(
-    'Settings',
-    'protocol metrics baseline others splits seed density stretch ignore_orientation',
-    defaults=(None, False, False),
-)
-Settings.__doc__ = """All that shapes a number beside the maps and the ground truth.
 
-`protocol`: 'mit' or 'salicon'. `metrics`: names out of `METRICS`. `baseline`: None for the Gaussian, or the
-path and the array of a map. `others`: how many other images sAUC takes its negatives from, 0 for all (MIT).
-`splits`: None for the exact expectation. `seed`: int; every image has its own, of this and its name.
-`density`: 'exp' or 'as-is', what is scored of a log density; None for what the protocol does by default.
-`stretch`: whether maps of another aspect ratio than their image's are taken. `ignore_orientation`: whether
-the EXIF orientation of maps is left alone.
-"""
+class Settings(NamedTuple):
+    """All that shapes a number beside the maps and the ground truth."""
+
+    protocol: str  # 'mit' or 'salicon'
+    metrics: tuple  # names out of METRICS
+    baseline: Optional[tuple]  # the path and the array of a map; None for the Gaussian
+    others: int  # other images that sAUC takes its negatives from, 0 for all (MIT)
+    splits: Optional[int]  # draws of AUC-Borji and sAUC; None for the exact expectation
+    seed: int  # every image has its own, of this and its name
+    density: Optional[str] = None  # 'exp' or 'as-is': what is scored of a log density; None: the default
+    stretch: bool = False  # whether maps of another aspect ratio than their image's are taken
+    ignore_orientation: bool = False  # whether the EXIF orientation of maps is left alone
 
 
 def settings_of(options):
@@ -307,6 +307,7 @@ def described(settings, truth, scored, resized=0):
     """Everything that shapes the numbers, as text or numbers by name; for the head of every output."""
     mit, zoom = settings.protocol == 'mit', f'zoom, order 3, SciPy {scipy.__version__}'
     shown = {
+        'version': VERSION,
         'protocol': settings.protocol,
         'images': scored,
         'layout': truth.layout,
@@ -326,14 +327,14 @@ def described(settings, truth, scored, resized=0):
                 'baseline': settings.baseline[0]
                 if settings.baseline
                 else f'gaussian, centred, sigma {GAUSSIAN} of each side',
-                'others': min(settings.others, there) or there,
+                'others': min(settings.others, there) or there,  # 0 stands for all
                 'splits': settings.splits or 'none: exact expectation',
-                'step': 0.1,
-                'jitter': 1e-7,
+                'step': metrics.STEP,
+                'jitter': metrics.JITTER,
             }
         )
     else:
-        shown['samples'] = 100_000
+        shown['samples'] = metrics.SAMPLES
         shown['others'] = len(truth.images) - 1
     return {name: value for name, value in shown.items() if value is not None}
 
