@@ -1,22 +1,12 @@
-"""Replays a recorded training trajectory: python tests/helpers/trajectory.py RECORD.npz OUTPUT.npz
+"""Replays a recorded training trajectory."""
 
-Run in a process of its own, so that THEANO_FLAGS=floatX=float64 can give float64 networks. Writes the arrays
-of the record under the same names, computed by this project.
-"""
-
-import sys
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / 'tests' / 'golden')]
+import inputs
+import numpy as np
 
-import inputs  # noqa: E402
-import numpy as np  # noqa: E402
-
-from backend import lasagne, theano  # noqa: E402
-from models.model_bce import ModelBCE  # noqa: E402
-from models.model_salgan import ModelSALGAN  # noqa: E402
+from backend import lasagne, theano
+from tests.helpers import networks
 
 
 def statistics(arrays):
@@ -37,17 +27,19 @@ def cast(arrays):
 
 
 def replay(record):
+    """The arrays of a record under the same names, computed by this project in Theano's floatX."""
     width, height, size = (int(record[name]) for name in ('width', 'height', 'batch_size'))
     salgan = 'costs' in record
-    model: Any = (ModelSALGAN if salgan else ModelBCE)(width, height, size)
+    assert (width, height, size) == (networks.WIDTH, networks.HEIGHT, networks.BATCH)
+    model: Any = networks.model('salgan' if salgan else 'bce')
     generator = inputs.generator_arrays(int(record['generator_seed']), float(record['gain']))
-    networks = {'gen_' if salgan else '': (model.net['output'], generator)}
+    parts = {'gen_' if salgan else '': (model.net['output'], generator)}
     if salgan:
         discriminator = inputs.discriminator_arrays(int(record['discriminator_seed']), width, height)
-        networks['disc_'] = (model.discriminator['prob'], discriminator)
+        parts['disc_'] = (model.discriminator['prob'], discriminator)
         concatenated = [model.input_var, model.output_var]
         prob = theano.function(concatenated, lasagne.layers.get_output(model.discriminator['prob']))
-    for layer, start in networks.values():
+    for layer, start in parts.values():
         lasagne.layers.set_all_param_values(layer, cast(start))
 
     seeds = [int(seed) for seed in record['batch_seed_of_update']]
@@ -68,21 +60,17 @@ def replay(record):
         train = model.D_trainFunction if salgan and update % 2 else model.G_trainFunction
         costs.append(train(*batches[seed]))
         if update in record['checkpoints']:
-            for prefix, (layer, start) in networks.items():
+            for prefix, (layer, start) in parts.items():
                 now = lasagne.layers.get_all_param_values(layer)
                 moved = [np.asarray(new, 'float64') - old for new, old in zip(now, cast(start))]
                 for kind, values in (('', statistics(now)), ('delta_', statistics(moved))):
                     result.update({f'u{update}_{prefix}{kind}{name}': a for name, a in values.items()})
     observe('after')
     result['costs' if salgan else 'loss'] = np.array(costs)
-    for prefix, (layer, start) in networks.items():
+    for prefix, (layer, start) in parts.items():
         same = [
             np.array_equal(now, old)
             for now, old in zip(lasagne.layers.get_all_param_values(layer), cast(start))
         ]
         result[prefix.replace('gen_', '') + 'unchanged'] = np.flatnonzero(same)
     return result
-
-
-if __name__ == '__main__':
-    np.savez(sys.argv[2], **replay(np.load(sys.argv[1])))
