@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import allowed_skips
 from tests.helpers import processes
 
 ROOT = Path(__file__).parents[1]
@@ -15,6 +16,26 @@ REFERENCE_DATA = Path(
     os.environ.get('SALGAN_REFERENCE_DATA', ROOT.parent / 'shared' / 'golden' / 'never-commit')
 )
 sys.path[:0] = [str(ROOT), str(GOLDEN), str(GOLDEN / 'metrics')]
+
+
+pytest_configure = allowed_skips.pytest_configure
+
+
+def pytest_collection_modifyitems(items):
+    """Those of a file, or of an xdist_group, run in one process; what takes longest begins first."""
+    for item in items:
+        if not item.get_closest_marker('xdist_group'):
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
+    items.sort(key=lambda item: FIRST.get(item.get_closest_marker('xdist_group').args[0], 0))
+
+
+FIRST = {
+    'networks': -9,
+    'test_training.py': -8,
+    'test_predict.py': -7,
+    'test_evaluate.py': -6,
+    'sanitised': -5,
+}
 
 
 @pytest.fixture(scope='session')
@@ -57,18 +78,18 @@ def script(name, *arguments, cwd=None, timeout=600, fresh=False, **environment):
 
     `fresh` for a Python of its own, where it would be forked from one that has imported the packages.
     """
-    arguments = [os.fsdecode(a) if isinstance(a, (bytes, os.PathLike)) else str(a) for a in arguments]
+    texts = [os.fsdecode(a) if isinstance(a, (bytes, os.PathLike)) else str(a) for a in arguments]
     environment = {**os.environ, **environment}
     if not fresh and processes.can_be_forked(environment):
         return processes.forked(
             processes.run_script,
-            *(str(ROOT / name), *arguments),
+            *(str(ROOT / name), *texts),
             cwd=cwd,
             timeout=timeout,
             environment=environment,
         )
     return subprocess.run(
-        [sys.executable, str(ROOT / name), *arguments],
+        [sys.executable, str(ROOT / name), *texts],
         cwd=cwd,
         timeout=timeout,
         capture_output=True,
@@ -81,14 +102,14 @@ def script(name, *arguments, cwd=None, timeout=600, fresh=False, **environment):
 def run_python(code, *arguments, **environment):
     """What `code` prints, run by another Python."""
     prelude = f'import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests" / "golden")!r}]\n'
-    arguments = [prelude + code, *map(str, arguments)]
+    texts = [prelude + code, *map(str, arguments)]
     environment = {**os.environ, **environment}
     if processes.can_be_forked(environment):
-        result = processes.forked(processes.run_code, *arguments, environment=environment)
+        result = processes.forked(processes.run_code, *texts, environment=environment)
         result.check_returncode()
         return result.stdout
     return subprocess.run(
-        [sys.executable, '-c', *arguments], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, '-c', *texts], env=environment, capture_output=True, text=True, check=True
     ).stdout
 
 

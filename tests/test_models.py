@@ -12,7 +12,7 @@ from models.model_bce import ModelBCE
 from models.model_salgan import ModelSALGAN
 from tests.conftest import GOLDEN
 from tests.helpers import networks, trajectory
-from utils import weights
+from utils import architecture
 
 pytestmark = pytest.mark.xdist_group('networks')
 NETWORK = GOLDEN / 'network'
@@ -86,8 +86,8 @@ def test_layers_are_named_ordered_and_shaped_as_in_the_original(size):
 def test_the_tables_of_weights_files_are_the_networks():
     model = ModelSALGAN(256, 192, fc4_units=60)
     for net, last, layout in (
-        (model.net, 'output', weights.generator_layout()),
-        (model.discriminator, 'prob', weights.discriminator_layout(units=60)),
+        (model.net, 'output', architecture.generator_layout()),
+        (model.discriminator, 'prob', architecture.discriminator_layout(fc4_units=60)),
     ):
         ours = [(a['layer'], a['name'], tuple(a['shape'])) for a in described(net, net[last])]
         assert ours == layout

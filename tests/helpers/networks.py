@@ -23,9 +23,9 @@ def model(mode, seed=None):
     Its weights are `inputs.generator_arrays(seed)`, or what the test before has left.
     """
     built = _model({'bce': ModelBCE, 'salgan': ModelSALGAN}[mode])
-    for name, network in (('G_updates', built.net), ('D_updates', getattr(built, 'discriminator', None))):
+    for name, network in (('G_updates', 'net'), ('D_updates', 'discriminator')):
         if name in vars(built):
-            last = list(network.values())[-1]
+            last = list(getattr(built, network).values())[-1]
             for variable in {*getattr(built, name)} - {*lasagne.layers.get_all_params(last)}:
                 variable.set_value(np.zeros_like(variable.get_value(borrow=True)))
     if seed is not None:
