@@ -4,7 +4,7 @@
 import os
 
 import utils.evaluation.options as subjects
-from utils.command_line import DONE, SKIPPED, argument_parser, positive, printable, run, say
+from utils.command_line import DONE, SKIPPED, argument_parser, counted, positive, printable, run, say
 from utils.data_sets.options import add_fixations
 from utils.errors import CouldNotStart, HadToStop, Unreadable
 
@@ -89,9 +89,9 @@ def score_maps(options, truth, settings, workers):
     files, skipped = maps_of(options, truth)
     scores, failed, resized = score_all(files.items(), len(files), truth, settings, workers)
     if not scores:
-        raise HadToStop(f'none of the {len(files)} maps could be scored: {failed[0]}')
+        raise HadToStop(f'none of {counted(len(files), "map")} could be scored: {failed[0]}')
     if resized:
-        say(f'{resized} of {len(scores)} maps were resized to their image as the protocol does')
+        say(f'{resized} of {counted(len(scores), "map")} resized to the image, as the protocol does')
     summaries = {'ours': summary(scores, settings.metrics)}
     settings_said = described(settings, truth, len(scores), resized)
     report = tables.Report(settings_said, settings.metrics, scores, summaries, options.compare)

@@ -251,7 +251,7 @@ def test_skip_existing_predicts_only_what_is_missing(tree, tree_predicted, seede
         *('--format', 'jpg,png,npy,overlay', *SMALL, '--skip-existing'),
     )
     assert result.returncode == 1  # the broken ones are tried again
-    assert '4 of 7 images have their maps already' in result.stderr
+    assert 'maps exist of 4 of 7 images' in result.stderr
     assert '1 of 3 images predicted' in result.stderr
     assert 'sub/a_overlay.jpg' in result.stderr and 'left out of the contact sheet' in result.stderr
     assert (output / 'z.npy').exists()

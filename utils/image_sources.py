@@ -37,8 +37,8 @@ class Source(NamedTuple):
 def find(paths, leave_out=None):
     """The images in `paths`: folders, walked to the bottom, files, and pickles of 01.
 
-    Every file of a folder counts, whatever its extension, as in the original; but for hidden ones, and those
-    in hidden folders, that are no images: desktops leave such files in folders.
+    Every file of a folder counts, whatever its extension, as in the original, except hidden files (and files
+    in hidden folders) that are not images: desktops leave such files in folders.
 
     Parameters
     ----------
