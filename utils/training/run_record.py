@@ -59,8 +59,8 @@ def open_run(options):
         )
     if found is None and options.force and snapshots.find(folder):
         raise CouldNotStart(
-            f'{folder}: it contains snapshots but no checkpoint to continue from, and --force would overwrite '
-            'them; begin another run from the last one, with --generator and another --output'
+            f'{folder}: it contains snapshots but no checkpoint to continue from, and --force would '
+            'overwrite them; begin another run from the last one, with --generator and another --output'
         )
     if found is None:
         say(f'{folder}: no checkpoint in it yet; the run begins anew')
