@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from backend import flags
-from backend.checks import CannotRun
+from backend.errors import CannotRun
 
 FOLDER = 'salgan_gpu'  # as in requirements/gpu.py
 HEADERS = Path(__file__).with_name('include')  # cudnn.h with the calls that Theano misses in it
