@@ -12,6 +12,7 @@ from utils.command_line import (
     DONE,
     SKIPPED,
     argument_parser,
+    counted,
     network_size,
     one_line,
     positive,
@@ -74,7 +75,7 @@ def main(arguments=None):
     to_do = sources
     if options.skip_existing:
         to_do = [s for s in sources if not all(os.path.exists(path) for path in targets[s].values())]
-        say(f'{len(sources) - len(to_do)} of {len(sources)} images have their maps already')
+        say(f'maps exist of {len(sources) - len(to_do)} of {counted(len(sources), "image")}')
     arrays = weights.read_generator(options.weights) if to_do else None
     outputs.make_folders(targets, options.output)
 
@@ -84,7 +85,7 @@ def main(arguments=None):
         overlays = [targets[source]['overlay'] for source in sources if source not in skipped]
         outputs.write_contact_sheet(overlays, options.output, THREADS)
 
-    say(f'{len(to_do) - len(skipped)} of {len(to_do)} images predicted, maps in {options.output}')
+    say(f'{len(to_do) - len(skipped)} of {counted(len(to_do), "image")} predicted, maps in {options.output}')
     return SKIPPED if skipped or no_images else DONE
 
 

@@ -4,7 +4,7 @@
 import os
 
 import utils.evaluation.options as subjects
-from utils.command_line import DONE, SKIPPED, argument_parser, positive, printable, run, say
+from utils.command_line import DONE, SKIPPED, argument_parser, counted, positive, printable, run, say
 from utils.data_sets.options import add_fixations, add_orientation
 from utils.errors import CouldNotStart, HadToStop, Unreadable
 
@@ -100,7 +100,7 @@ def score_maps(options, truth, settings, workers):
     if not scores and seen['another shape'] == len(failed):  # nothing is wrong with them: see --stretch
         return SKIPPED, skipped + failed
     if not scores:
-        raise HadToStop(f'none of the {len(files)} maps could be scored: {failed[0]}')
+        raise HadToStop(f'none of {counted(len(files), "map")} could be scored: {failed[0]}')
     for sentence in remarks(scores, seen, truth, settings):
         say(sentence)
     summaries = {'ours': summary(scores, settings.metrics)}

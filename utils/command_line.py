@@ -102,6 +102,11 @@ def one_line(text):
     return printable(text).replace('\n', '\\n')
 
 
+def counted(number, noun):
+    """'1 image', '2 images', for messages."""
+    return f'{number} {noun}' + ('' if number == 1 else 's')
+
+
 def listed(names, most=10):
     """'a, b and 3 more', for messages."""
     names = list(names)

@@ -18,7 +18,6 @@ from utils.errors import CouldNotStart, Unreadable
 from utils.evaluation.maps import LARGEST, find_maps, match, read_map
 from utils.parallel import in_order
 
-PICKLES = ('.pickle', '.pkl')
 SIGMA, SIDE = 19, 640  # of the blurred maps: 19 pixels where the longer side has 640
 PICKLE = 'pickle'
 
@@ -183,7 +182,7 @@ def read(
     """
     if not os.path.exists(path):
         raise CouldNotStart(f'{path}: there is no such file or folder')
-    if os.path.isfile(path) and path.lower().endswith(PICKLES):
+    if os.path.isfile(path) and path.lower().endswith(samples.EXTENSIONS):
         truth = _from_pickle(path, fixation_type, fixation_filter)
     elif os.path.isfile(path) and not path.lower().endswith(('.json', '.mat')):
         raise CouldNotStart(f'{path}: neither a folder, nor a .json, a .mat or a pickle of 01')
