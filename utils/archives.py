@@ -155,17 +155,52 @@ def _write_zip(file, maps, provenance):
 
 def _write_hdf5(file, maps, provenance):
     h5py = _h5py(file.name)
-    with h5py.File(file, 'w') as archive:
+    disk = _Disk(file)
+    with h5py.File(disk, 'w') as archive:
         archive.attrs[PROVENANCE] = provenance
         for key, path in maps.items():
             packed = {'compression': 'gzip', 'compression_opts': 4, 'shuffle': True}
             archive.create_dataset(key, data=_array(path), track_times=False, **packed)
-    file.flush()
+            if disk.error:
+                break
+    if disk.error:
+        raise disk.error
     with h5py.File(file, 'r') as archive:
         for key, path in maps.items():
             wanted, found = _array(path), archive[key]
             if found.dtype != wanted.dtype or not np.array_equal(found[()], wanted):
                 raise OSError(errno.EIO, NOT_THE_SAME)
+
+
+class _Disk:
+    """The file that h5py writes to. `error`: the first thing that went wrong with it, None if nothing did.
+
+    HDF5 cannot be told to give up: it tries again at every close, and prints each failure. So it is told
+    nothing, and what comes after the first failure is dropped.
+    """
+
+    def __init__(self, file):
+        self.file, self.error = file, None
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+    def write(self, data):
+        self._unless_full(self.file.write, data)
+        return len(data)
+
+    def flush(self):
+        self._unless_full(self.file.flush)
+
+    def truncate(self, size):
+        self._unless_full(self.file.truncate, size)
+
+    def _unless_full(self, function, *arguments):
+        try:
+            if not self.error:
+                function(*arguments)
+        except OSError as error:
+            self.error = error
 
 
 def _array(path):
@@ -195,7 +230,7 @@ def members(path):
     """
     try:
         size_of(path)
-        found = list(_in_hdf5(path) if _is_hdf5(path) else _in_zip(path))
+        found = _in_hdf5(path) if _is_hdf5(path) else list(_in_zip(path))
     except Unreadable as error:
         raise CouldNotStart(str(error)) from None
     named: dict = {}
@@ -263,12 +298,15 @@ def _in_hdf5(path):
     h5py = _h5py(path)
     try:
         archive = h5py.File(path, 'r', locking=False)
-        waiting, seen = [('', archive)], set()
+    except _BROKEN as error:
+        raise Unreadable(f'{path}: not a whole HDF5 file: {_first_line(error)}') from None
+    waiting, seen, found = [('', archive)], set(), []
+    try:
         while waiting:
             name, group = waiting.pop()
             address = h5py.h5o.get_info(group.id).addr
             if address in seen or name.count('/') > DEEPEST:
-                raise Unreadable(f'{path}: {name}: groups within themselves, or too deep ones')
+                raise Unreadable(f'{path}: {name[:100]}: groups within themselves, or too deep ones')
             seen.add(address)
             for inner in group:
                 inside = f'{name}/{inner}' if name else inner
@@ -278,18 +316,18 @@ def _in_hdf5(path):
                 if isinstance(item, h5py.Group):
                     waiting.append((inside, item))
                 elif isinstance(item, h5py.Dataset) and item.ndim == 2 and item.dtype.kind in 'fui':
-                    yield Member(f'{path}: {inside}', inside, _hdf5_reader(item, f'{path}: {inside}'))
+                    where = f'{path}: {inside}'
+                    found.append(Member(where, inside, _hdf5_reader(item, where)))
     except _BROKEN as error:
-        raise Unreadable(f'{path}: not a whole HDF5 file: {_first_line(error)}') from None
+        raise Unreadable(f'{path}: broken: {_first_line(error)}') from None
+    return found
 
 
 def _hdf5_reader(dataset, where):
     def read():
         try:
             if dataset.is_virtual or dataset.external:
-                raise Unreadable(
-                    f'{where}: kept in another file, which is not opened'
-                )
+                raise Unreadable(f'{where}: kept in another file, which is not opened')
             chunk = np.prod(dataset.chunks or dataset.shape, dtype=object) * dataset.dtype.itemsize
             size = dataset.size * dataset.dtype.itemsize
             _check_size(max(size, int(chunk)), dataset.id.get_storage_size(), where)
