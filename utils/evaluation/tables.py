@@ -8,15 +8,17 @@ import os
 from collections import namedtuple
 
 from utils.command_line import CouldNotStart
+from utils.evaluation import page
 from utils.evaluation.published import DISPUTED, TABLES
 from utils.files import write_bytes
 
-Report = namedtuple('Report', 'settings metrics scores summaries tables')
+Report = namedtuple('Report', 'settings metrics scores summaries tables pictures', defaults=(None,))
 Report.__doc__ = """What an evaluation found.
 
 `settings`: dict, see `scores.described`. `metrics`: their names. `scores`: dict of stem -> metric ->
 float; empty for snapshots. `summaries`: dict of row -> metric -> `scores.summary`'s; the row is 'ours',
-or the epochs of snapshots. `tables`: names out of `published.TABLES` to compare with.
+or the epochs of snapshots. `tables`: names out of `published.TABLES` to compare with. `pictures`: None, or a
+function that gives (stem, `page.Picture` or None) of all images, for the page.
 """
 
 Section = namedtuple('Section', 'title columns rows notes')  # of text, but for the columns' and rows' names
@@ -24,17 +26,21 @@ Section = namedtuple('Section', 'title columns rows notes')  # of text, but for 
 
 def check_outputs(paths):
     """Raises CouldNotStart for an output whose name does not end in one of the formats."""
+    extensions = (*FORMATS, PAGE)
     for path in paths:
-        if os.path.splitext(path)[1].lower() not in FORMATS:
-            raise CouldNotStart(f'{path}: the name must end in {", ".join(FORMATS)}')
+        if os.path.splitext(path)[1].lower() not in extensions:
+            raise CouldNotStart(f'{path}: the name must end in {", ".join(extensions)}')
         if os.path.isdir(path):
             raise CouldNotStart(f'{path}: is a folder; name a file')
 
 
 def write(path, report):
     """Writes a report in the format that the name's extension tells."""
-    text = FORMATS[os.path.splitext(path)[1].lower()](report)
-    write_bytes(path, text.encode('utf-8', 'backslashreplace'))
+    extension = os.path.splitext(path)[1].lower()
+    if extension == PAGE:
+        page.write(path, report, list(_sections(report)))
+    else:
+        write_bytes(path, FORMATS[extension](report).encode('utf-8', 'backslashreplace'))
 
 
 # --- to work with ---
@@ -200,4 +206,5 @@ def _with_error(entry):
     return _number(entry['mean']) + error
 
 
+PAGE = '.html'
 FORMATS = {'.csv': as_csv, '.json': as_json, '.md': as_markdown, '.tex': as_latex}
