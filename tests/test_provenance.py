@@ -5,9 +5,8 @@ import os
 
 import pytest
 
-from utils.command_line import CouldNotStart
+from utils.errors import CouldNotStart, Unreadable
 from utils.evaluation import provenance
-from utils.files import Unreadable
 
 SETTINGS = {'size': '256x192', 'ignore orientation': False}
 

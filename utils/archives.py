@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from utils.command_line import CouldNotStart, HadToStop
-from utils.files import Unreadable, atomic_write, read_bytes, size_of
+from utils.errors import CouldNotStart, HadToStop, Unreadable
+from utils.files import atomic_write, read_bytes, size_of
 
 HDF5, ZIP = ('.hdf5', '.h5'), ('.zip',)
 EXTENSIONS = HDF5 + ZIP
@@ -228,11 +228,8 @@ def members(path):
     CouldNotStart
         If it is missing or broken, encrypted, or names two maps alike or a place outside itself.
     """
-    try:
-        size_of(path)
-        found = _in_hdf5(path) if _is_hdf5(path) else list(_in_zip(path))
-    except Unreadable as error:
-        raise CouldNotStart(str(error)) from None
+    size_of(path)
+    found = _in_hdf5(path) if _is_hdf5(path) else list(_in_zip(path))
     named: dict = {}
     for member in found:
         name = member.name.replace('\\', '/')

@@ -13,7 +13,8 @@ import numpy as np
 
 from utils import saliency_maps
 from utils.command_line import printable
-from utils.files import Unreadable, write_bytes
+from utils.errors import Unreadable
+from utils.files import write_bytes
 from utils.images import encode, read_rgb, shrink
 
 INLINE = 300  # images whose pictures are in the page itself; those of more lie in a folder beside it

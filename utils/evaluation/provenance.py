@@ -11,8 +11,9 @@ import json
 import os
 import time
 
-from utils.command_line import CouldNotStart, one_line, say
-from utils.files import Unreadable, read_bytes, write_bytes
+from utils.command_line import one_line, say
+from utils.errors import CouldNotStart, Unreadable
+from utils.files import read_bytes, write_bytes
 
 NAME = 'maps.json'
 LARGEST = 2**20  # bytes: it has a few hundred
