@@ -31,8 +31,8 @@ def record(version, weights_sha256, settings, code_path):
         Of the weights' file.
     settings : dict of str -> str, number or bool
         What shapes a map; runs agree where they give no setting two values.
-    code_path : str
-        Which code computes the network here. Runs agree whatever it is.
+    code_path : str or None
+        Which code computes the network here; None where nothing is left to do. Runs agree whatever it is.
 
     Returns
     -------
@@ -114,7 +114,8 @@ def keep(folder, made, skip_existing, force, existing):
         made = {**there, 'settings': settings}
     elif there and skip_existing:
         made = {**made, 'earlier': [*_earlier(there), {field: there[field] for field in FIELDS}]}
-    write_bytes(path, (json.dumps(made, indent=1) + '\n').encode())
+    if made['code_path'] is not None:
+        write_bytes(path, (json.dumps(made, indent=1) + '\n').encode())
     return made
 
 
