@@ -15,6 +15,11 @@ def record(weights='a' * 64, code_path='cpu', **settings):
     return provenance.record('1.0.0', weights, {**SETTINGS, **settings}, code_path)
 
 
+@pytest.fixture(autouse=True)
+def a_map(tmp_path):
+    (tmp_path / 'a.png').write_bytes(b'')
+
+
 def keep(folder, made, skip_existing=True, force=False, existing=0):
     return provenance.keep(str(folder), made, skip_existing, force, existing)
 
@@ -25,7 +30,7 @@ def test_what_it_holds(tmp_path, capsys):
     found = json.loads((tmp_path / 'maps.json').read_text())
     assert found == made == provenance.read(tmp_path)
     assert list(found) == ['version', 'weights_sha256', 'settings', 'code_path', 'date']
-    assert os.listdir(tmp_path) == ['maps.json'] and capsys.readouterr().err == ''
+    assert sorted(os.listdir(tmp_path)) == ['a.png', 'maps.json'] and capsys.readouterr().err == ''
 
 
 def test_jobs_of_equal_settings_share_it(tmp_path, capsys):
@@ -100,3 +105,16 @@ def test_described_is_one_printable_line():
     text = provenance.described({**record(), 'code_path': 'a\nb\x1b[0m', 'settings': {'size': {'w': 1}}})
     assert '\n' not in text and '\x1b' not in text and 'version 1.0.0' in text
     assert provenance.read('/nowhere') is None
+
+
+def test_a_record_without_maps_binds_nobody(tmp_path, capsys):
+    (tmp_path / 'a.png').unlink()
+    keep(tmp_path, record())
+    assert keep(tmp_path, record('b' * 64)) == provenance.read(tmp_path)
+    assert 'earlier' not in provenance.read(tmp_path) and capsys.readouterr().err == ''
+
+
+def test_where_nothing_is_left_to_predict_nothing_is_written(tmp_path, capsys):
+    made = {**record(), 'code_path': None}
+    keep(tmp_path, made, existing=1)
+    assert os.listdir(tmp_path) == ['a.png'] and 'is missing' in capsys.readouterr().err

@@ -13,7 +13,7 @@ import time
 
 from utils.command_line import one_line, say
 from utils.errors import CouldNotStart, Unreadable
-from utils.files import read_bytes, write_bytes
+from utils.files import is_temporary, read_bytes, write_bytes
 
 NAME = 'maps.json'
 LARGEST = 2**20  # bytes: it has a few hundred
@@ -95,6 +95,8 @@ def keep(folder, made, skip_existing, force, existing):
         differences = different(there, made) if there else []
     except Unreadable as error:
         there, differences = None, [str(error)]
+    if differences and not _holds_maps(folder):  # a run before this one got no further than its record
+        there, differences = None, []
     if there is None and skip_existing and existing and not differences:
         say(f'{path} is missing: which weights and settings made the maps that are kept cannot be told')
         made = {**made, 'earlier': [None]}
@@ -117,6 +119,10 @@ def keep(folder, made, skip_existing, force, existing):
     if made['code_path'] is not None:
         write_bytes(path, (json.dumps(made, indent=1) + '\n').encode())
     return made
+
+
+def _holds_maps(folder):
+    return any(name != NAME and not is_temporary(name) for _, _, names in os.walk(folder) for name in names)
 
 
 def _earlier(found):
