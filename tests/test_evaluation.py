@@ -7,7 +7,7 @@ import pytest
 
 from tests.helpers.evaluation_data import SIZE, STEMS, fixation_map, points, saliency_map
 from utils import metrics
-from utils.data_sets import salicon
+from utils.data_sets.data_set import blurred_map
 from utils.errors import CouldNotStart
 from utils.evaluation.ground_truth import GroundTruth
 from utils.evaluation.scores import (
@@ -39,7 +39,7 @@ def settings(protocol='mit', **changes):
 def test_mit(truth):
     found = score(saliency_map(0), STEM, truth, settings(others=0))
     ours, fixated = saliency_map(0) / 255, fixation_map(0) > 0
-    blurred = salicon.blurred_map(points(0), SIZE, 3.8)
+    blurred = blurred_map(points(0), SIZE, 3.8)
     others = sum((fixation_map(number) > 0).astype(int) for number in range(1, len(STEMS)))
     assert found.pop('AUC-Judd') == pytest.approx(metrics.auc_judd(ours, fixated), abs=1e-3)
     assert found == {

@@ -51,7 +51,11 @@ def test_densities_in_an_archive_resumed_and_packed_again(predict, tmp_path):
             assert abs(logsumexp(density.astype(float))) < 1e-5
             assert np.array_equal(density, np.load((maps / 'Stimuli' / name).with_suffix('.npy')))
     record = json.loads((maps / 'maps.json').read_text())
-    assert record['settings'] == {'size': '32x32', 'npy': 'log((map + 0.001) / sum)'}
+    assert record['settings'] == {
+        'size': '32x32',
+        'ignore orientation': False,
+        'npy': 'log((map + 0.001) / sum)',
+    }
     assert len(record['weights_sha256']) == 64 and 'cpu, float' in record['code_path']
 
     # one map lost: it alone is made again, and the archive is the same

@@ -96,7 +96,7 @@ def keep_record(options, kept, code_path):
     from utils.files import sha256_of
     from utils.saliency_maps import DENSITY_FLOOR
 
-    settings = {'size': '{}x{}'.format(*options.size)}
+    settings = {'size': '{}x{}'.format(*options.size), 'ignore orientation': options.ignore_orientation}
     if 'npy' in options.format:
         settings['npy'] = 'map'
     if 'density' in options.format:
