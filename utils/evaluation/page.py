@@ -11,16 +11,19 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from utils import saliency_maps
+from utils import image_sources, saliency_maps
 from utils.command_line import printable
 from utils.errors import Unreadable
+from utils.evaluation.figure3 import LOWER_IS_BETTER
+from utils.evaluation.maps import match, read_source
+from utils.evaluation.scores import as_scored
 from utils.files import write_bytes
 from utils.images import encode, read_rgb, shrink
+from utils.parallel import in_order
 
 INLINE = 300  # images whose pictures are in the page itself; those of more lie in a folder beside it
 SIDE = 224  # pixels of a panel's longer side
 BINS = 20  # of a histogram
-HIGH_IS_WORSE = ('KL', 'KLDiv', 'EMD')
 PANELS = ('image', 'truth', 'map', 'overlay')  # in a picture, from left to right
 _TEMPLATE = os.path.join(os.path.dirname(__file__), 'page.html')
 
@@ -80,29 +83,45 @@ def _eight_bits(array, width, height):
     return np.rint((array - lowest) * (255 / (highest - lowest or 1))).astype(np.uint8)
 
 
-def read_picture(saliency_map, stem, truth, image_path=None):
-    """`picture` of an image of a set; None where its map, or its truth, cannot be had.
+def pictures_of(files, truth, settings, images=None, workers=1):
+    """A function that gives (stem, Picture or None) of a set of maps, for `tables.Report`.
 
     Parameters
     ----------
-    saliency_map : array
-    stem : str
+    files : dict of stem -> path of the map, or what else `maps.find_maps` found
     truth : ground_truth.GroundTruth
-    image_path : path, optional
-        A file that cannot be read is as none.
+    settings : scores.Settings
+    images : path, optional
+        Of the images: a folder or a pickle of 01, if not the data set's own.
+    workers : int
+        Threads.
     """
-    image = None
-    try:
-        blurred = truth.blurred(stem)
-        if blurred.shape != truth.images[stem].size:
-            rows, columns = truth.images[stem].size
-            blurred = cv2.resize(np.asarray(blurred, np.float32), (columns, rows))
-        if image_path:
-            image = read_rgb(image_path)
-    except Unreadable:
-        if image_path is None:
-            return None
-    return picture(saliency_map, truth.images[stem].points.astype(int), blurred, image)
+    own = {stem: lambda path=truth.image_path(stem): _read_image(path, settings) for stem in files}
+    if images:
+        sources, _ = image_sources.find([images], ignore_orientation=settings.ignore_orientation)
+        found, _, _ = match(files.keys(), {source.name: source for source in sources})
+        own.update({stem: lambda source=source: source.read()[0] for stem, source in found.items()})
+
+    def read(stem):
+        try:
+            saliency_map, _ = as_scored(read_source(files[stem], settings.ignore_orientation), settings)
+            blurred = truth.blurred(stem)
+        except Unreadable:
+            return stem, None
+        try:
+            image = own[stem]()
+        except Unreadable:
+            image = None
+        size = truth.images[stem].size
+        if blurred.shape != size:
+            blurred = cv2.resize(np.asarray(blurred, np.float32), size[::-1])
+        return stem, picture(saliency_map, truth.images[stem].points.astype(int), blurred, image)
+
+    return lambda stems: in_order(read, stems, workers)
+
+
+def _read_image(path, settings):
+    return read_rgb(path, settings.ignore_orientation) if path else None
 
 
 # --- the page ---
@@ -115,14 +134,14 @@ def write(path, report, sections):
     ----------
     path : path
     report : tables.Report
-        Its `pictures`, if it has any, is called for (stem, Picture or None) of the images that were scored.
+        Its `pictures`, if it has any, gives (stem, Picture or None) of the images that were scored.
     sections : list of tables.Section
         The tables of means and published rows.
     """
     beside = f'{os.path.splitext(path)[0]}_files'
     inline = len(report.scores) <= INLINE
     links = {}
-    for number, (stem, shown) in enumerate(report.pictures() if report.pictures else ()):
+    for number, (stem, shown) in enumerate(report.pictures(report.scores) if report.pictures else ()):
         if shown is None:
             continue
         if inline:
@@ -240,7 +259,7 @@ def _rows(report, links):
 
 
 def _worst(metric):
-    return 'high' if metric in HIGH_IS_WORSE else 'low'
+    return 'high' if metric in LOWER_IS_BETTER else 'low'
 
 
 def _order(report, stem):

@@ -11,6 +11,7 @@ import json
 import os
 import time
 
+from utils import archives
 from utils.command_line import one_line, say
 from utils.errors import CouldNotStart, Unreadable
 from utils.files import is_temporary, read_bytes, write_bytes
@@ -52,6 +53,18 @@ def read(folder):
     """
     path = os.path.join(folder, NAME)
     return parse(read_bytes(path, LARGEST), path) if os.path.lexists(path) else None
+
+
+def of_maps(path):
+    """The record of a folder or an archive of maps; None, and a message, where it says nothing that is one."""
+    try:
+        if not archives.is_archive(path) or os.path.isdir(path):
+            return read(path)
+        text = archives.provenance(path)
+        return parse(text, path) if text else None
+    except Unreadable as error:
+        say(str(error))
+        return None
 
 
 def parse(data, path):

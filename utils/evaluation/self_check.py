@@ -207,6 +207,9 @@ _BOUNDS = {
 }
 
 
+_BOUNDS['tuebingen'] = _BOUNDS['salicon']
+
+
 def _known(rows, protocol):
     for row, metric, lowest, highest, otherwise in _BOUNDS[protocol]:
         value = rows.get(row, {}).get(metric, math.nan)

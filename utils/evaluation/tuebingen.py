@@ -39,8 +39,8 @@ def scores(saliency_map, fixations, others=None, sigma=SIGMA):
     others : int array, optional
         Where the fixations of all images of the set, this one's among them, fall on this image: indices into
         its pixels, row by row, as `OtherFixations.at` gives them. Without them sAUC is NaN.
-    sigma : float, pixels
-        Of the blur of the fixations in CC, KLDiv and SIM.
+    sigma : float, pixels, or None
+        Of the blur of the fixations in CC, KLDiv and SIM; these are NaN, and cost nothing, with None.
 
     Returns
     -------
@@ -68,7 +68,8 @@ def scores(saliency_map, fixations, others=None, sigma=SIGMA):
     if others is not None and len(others) > len(at):
         drawn = _Values(saliency_map.ravel().take(others))
         found['sAUC'] = float((drawn.placed(at) - _Values(at).placed(at)).mean() / (len(others) - len(at)))
-    found.update(_blurred(saliency_map, values, fixations, sigma))
+    blurred = _blurred(saliency_map, values, fixations, sigma) if sigma else {}
+    found.update({name: blurred.get(name, NAN) for name in ('CC', 'KLDiv', 'SIM')})
     return found
 
 
