@@ -14,9 +14,7 @@ def parser():
         __doc__, 'Exit status 1: images were skipped, or --self-check found something wrong.'
     )
     option = parser.add_argument
-    option(
-        '--maps', metavar='PATH', help='folder of saliency maps, or an .hdf5 or .zip of them (default: none)'
-    )
+    option('--maps', metavar='PATH', help='saliency maps: a folder, .hdf5 or .zip of them (default: none)')
     option(
         '--fixations',
         metavar='PATH',
@@ -98,7 +96,9 @@ def score_maps(options, truth, settings, workers):
     from utils.evaluation.scores import columns, described, remarks, score_all, summary
 
     files, skipped = maps_of(options, truth)
-    made_by = provenance.of_maps(options.maps)
+    made_by, pictures = provenance.of_maps(options.maps), None
+    if tables.has_page(options.output):
+        pictures = page.pictures_of(files, truth, settings, options.images, workers)
     by_size = sorted(files.items(), key=lambda item: truth.images[item[0]].size)  # they share what sAUC needs
     scores, failed, seen = score_all(by_size, len(files), truth, settings, workers)
     if not scores:
@@ -108,7 +108,6 @@ def score_maps(options, truth, settings, workers):
     for sentence in remarks(scores, seen, truth, settings):
         say(sentence)
     settings_said = described(settings, truth, len(scores), seen['resized'], made_by)
-    pictures = page.pictures_of(files, truth, settings, options.images, workers)
     summaries = {'ours': summary(scores, shown)}
     report = tables.Report(settings_said, shown, scores, summaries, options.compare, pictures, made_by)
     tables.write_all(options.output, report)

@@ -11,7 +11,7 @@ import os
 import posixpath
 import zipfile
 import zlib
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 import numpy as np
 
@@ -45,7 +45,7 @@ class Member(NamedTuple):
 
     path: str
     name: str
-    read: object
+    read: Callable
 
 
 def is_archive(path):

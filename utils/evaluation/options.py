@@ -37,8 +37,8 @@ def add_scores(parser):
         '--blur-sigma',
         type=positive_number,
         metavar='PIXELS',
-        help="of the Gaussian that makes blurred maps of fixations (default: the data set's; else of protocol "
-        'tuebingen 23.99, of mit 19 at 640 x 480, in proportion)',
+        help="of the Gaussian that makes blurred maps of fixations (default: the data set's; else 23.99 of "
+        'protocol tuebingen, and 19 at 640 x 480, in proportion, of mit)',
     )
     option('--seed', type=whole, metavar='N', default=0, help='of all that is random')
 
@@ -92,8 +92,8 @@ def add_snapshots(parser):
     option(
         '--images',
         metavar='PATH',
-        help='a folder or a pickle of 01: what --snapshots predict on, and what an .html shows (default: the data '
-        "set's own)",
+        help='a folder or a pickle of 01: what --snapshots predict on, and what an .html shows (default: '
+        "the data set's own)",
     )
     option('--size', type=network_size, default='256x192', help="the network's input, for --snapshots")
     option('--batch-size', type=positive, default=1, metavar='N', help='images at a time, for --snapshots')

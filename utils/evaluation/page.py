@@ -96,11 +96,16 @@ def pictures_of(files, truth, settings, images=None, workers=1):
     workers : int
         Threads.
     """
-    own = {stem: lambda path=truth.image_path(stem): _read_image(path, settings) for stem in files}
+    sources: dict = {}
     if images:
-        sources, _ = image_sources.find([images], ignore_orientation=settings.ignore_orientation)
-        found, _, _ = match(files.keys(), {source.name: source for source in sources})
-        own.update({stem: lambda source=source: source.read()[0] for stem, source in found.items()})
+        found, _ = image_sources.find([images], ignore_orientation=settings.ignore_orientation)
+        sources, _, _ = match(files.keys(), {source.name: source for source in found})
+
+    def read_image(stem):
+        if stem in sources:
+            return sources[stem].read()[0]
+        path = truth.image_path(stem)
+        return read_rgb(path, settings.ignore_orientation) if path else None
 
     def read(stem):
         try:
@@ -109,7 +114,7 @@ def pictures_of(files, truth, settings, images=None, workers=1):
         except Unreadable:
             return stem, None
         try:
-            image = own[stem]()
+            image = read_image(stem)
         except Unreadable:
             image = None
         size = truth.images[stem].size
@@ -118,10 +123,6 @@ def pictures_of(files, truth, settings, images=None, workers=1):
         return stem, picture(saliency_map, truth.images[stem].points.astype(int), blurred, image)
 
     return lambda stems: in_order(read, stems, workers)
-
-
-def _read_image(path, settings):
-    return read_rgb(path, settings.ignore_orientation) if path else None
 
 
 # --- the page ---

@@ -56,7 +56,7 @@ def read(folder):
 
 
 def of_maps(path):
-    """The record of a folder or an archive of maps; None, and a message, where it says nothing that is one."""
+    """The record of a folder or an archive of maps; None if there is none, with a message if it is broken."""
     try:
         if not archives.is_archive(path) or os.path.isdir(path):
             return read(path)

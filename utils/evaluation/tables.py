@@ -14,15 +14,17 @@ from utils.evaluation.published import DISPUTED, TABLES
 from utils.files import write_bytes
 
 Report = namedtuple(
-    'Report', 'settings metrics scores summaries tables pictures made_by', defaults=(None, None)
+    'Report',
+    ['settings', 'metrics', 'scores', 'summaries', 'tables', 'pictures', 'made_by'],
+    defaults=(None, None),
 )
 Report.__doc__ = """What an evaluation found.
 
 `settings`: dict, see `scores.described`. `metrics`: their names. `scores`: dict of stem -> metric ->
 float; empty for snapshots. `summaries`: dict of row -> metric -> `scores.summary`'s; the row is 'ours',
 or the epochs of snapshots. `tables`: names out of `published.TABLES` to compare with. `pictures`: None, or a
-function: stems -> iterable of (stem, `page.Picture` or None), see `page.pictures_of`. `made_by`: the record of the
-maps, see `provenance`, or None.
+function: stems -> iterable of (stem, `page.Picture` or None), see `page.pictures_of`. `made_by`: the record
+of the maps, see `provenance`, or None.
 """
 
 Section = namedtuple('Section', 'title columns rows notes')  # of text, but for the columns' and rows' names
@@ -36,6 +38,11 @@ def check_outputs(paths):
             raise CouldNotStart(f'{path}: the name must end in {", ".join(extensions)}')
         if os.path.isdir(path):
             raise CouldNotStart(f'{path}: is a folder; name a file')
+
+
+def has_page(paths):
+    """Whether one of the outputs shows images."""
+    return any(os.path.splitext(path)[1].lower() == PAGE for path in paths)
 
 
 def write_all(paths, report):
