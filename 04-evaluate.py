@@ -101,11 +101,13 @@ def score_maps(options, truth, settings, workers):
         pictures = page.pictures_of(files, truth, settings, options.images, workers)
     by_size = sorted(files.items(), key=lambda item: truth.images[item[0]].size)  # they share what sAUC needs
     scores, failed, seen = score_all(by_size, len(files), truth, settings, workers)
+    if not scores and seen['another shape'] == len(failed):  # nothing is wrong with them: see --stretch
+        return SKIPPED, skipped + failed
     if not scores:
         raise HadToStop(f'none of the {len(files)} maps could be scored: {failed[0]}')
     shown = columns(settings, seen)
     scores = {stem: {name: scores[stem][name] for name in shown} for stem in files if stem in scores}
-    for sentence in remarks(scores, seen, truth, settings):
+    for sentence in remarks(scores, seen, truth, settings._replace(metrics=shown)):
         say(sentence)
     settings_said = described(settings, truth, len(scores), seen['resized'], made_by)
     summaries = {'ours': summary(scores, shown)}

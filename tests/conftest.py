@@ -12,7 +12,7 @@ GOLDEN = ROOT / 'tests' / 'golden'
 REFERENCE_DATA = Path(
     os.environ.get('SALGAN_REFERENCE_DATA', ROOT.parent / 'shared' / 'golden' / 'never-commit')
 )
-sys.path[:0] = [str(ROOT), str(GOLDEN), str(GOLDEN / 'metrics')]
+sys.path[:0] = [str(ROOT), str(GOLDEN), *(str(GOLDEN / name) for name in ('metrics', 'cases', 'datasets'))]
 
 
 @pytest.fixture(scope='session')

@@ -1,7 +1,7 @@
 """From what a data set has of an image to a sample and its two PNGs, as the original made them."""
 
 import os
-from collections import namedtuple
+from typing import Any, NamedTuple, Optional
 
 import cv2
 import numpy as np
@@ -13,13 +13,15 @@ from utils.files import read_bytes, write_bytes
 from utils.images import decode, orientation, shrink
 from utils.samples import ImageContainer, InputType, Target
 
-Prepared = namedtuple('Prepared', 'samples fixations size problem turned', defaults=(None,))
-Prepared.__doc__ = """What became of a record.
 
-`samples`: split -> `Target`; empty where `problem`, one sentence, says why the image is left out.
-`fixations`: `data_set.Fixations`, None for a test image. `size`: (rows, columns) of the image. `turned`: its
-path, where its EXIF orientation was applied.
-"""
+class Prepared(NamedTuple):
+    """What became of a record."""
+
+    samples: dict  # split -> Target; empty where there is a problem
+    fixations: Any  # data_set.Fixations; None for a test image
+    size: Optional[tuple]  # (rows, columns) of the image
+    problem: Optional[str]  # one sentence on why the image is left out
+    turned: Optional[str] = None  # the image's path, where its EXIF orientation was applied
 
 
 def prepare(record, data_set, output, size):

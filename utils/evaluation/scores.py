@@ -3,15 +3,16 @@
 import math
 import statistics
 import zlib
-from collections import Counter, namedtuple
+from collections import Counter
 from functools import partial
+from typing import NamedTuple, Optional
 
 import numpy as np
 import scipy
 
-from utils import metrics
+from utils import VERSION, metrics
 from utils.command_line import listed, progress
-from utils.data_sets.readers import LOG_DENSITY, MAP, NEGATIVE, SaliencyMap, check_shape
+from utils.data_sets.readers import LOG_DENSITY, MAP, NEGATIVE, SaliencyMap, another_shape
 from utils.errors import CouldNotStart, Unreadable
 from utils.evaluation import provenance, tuebingen
 from utils.evaluation.maps import read_map, read_source
@@ -33,20 +34,19 @@ GAUSSIAN = 0.25  # standard deviation of the Gaussian baseline, in heights and w
 
 NOT_OF_NEGATIVE = ('KL', 'IG', 'EMD')  # of protocol mit: not defined for a map with negative values
 
-Settings = namedtuple(
-    'Settings',
-    'protocol metrics baseline others splits seed density stretch ignore_orientation',
-    defaults=(None, False, False),
-)
-Settings.__doc__ = """All that shapes a number beside the maps and the ground truth.
 
-`protocol`: one of `METRICS`. `metrics`: names out of `METRICS`. `baseline`: None for the Gaussian, or the
-path and the array of a map. `others`: how many other images sAUC takes its negatives from, 0 for all (MIT).
-`splits`: None for the exact expectation. `seed`: int; every image has its own, of this and its name.
-`density`: 'exp' or 'as-is', what is scored of a log density; None for what the protocol does by default.
-`stretch`: whether maps of another aspect ratio than their image's are taken. `ignore_orientation`: whether
-the EXIF orientation of maps is left alone.
-"""
+class Settings(NamedTuple):
+    """All that shapes a number beside the maps and the ground truth."""
+
+    protocol: str  # one of METRICS
+    metrics: tuple  # names out of METRICS
+    baseline: Optional[tuple]  # the path and the array of a map; None for the Gaussian
+    others: int  # other images that sAUC takes its negatives from, 0 for all (MIT)
+    splits: Optional[int]  # draws of AUC-Borji and sAUC; None for the exact expectation
+    seed: int  # every image has its own, of this and its name
+    density: Optional[str] = None  # 'exp' or 'as-is': what is scored of a log density; None: the default
+    stretch: bool = False  # whether maps of another aspect ratio than their image's are taken
+    ignore_orientation: bool = False  # whether the EXIF orientation of maps is left alone
 
 
 def settings_of(options):
@@ -252,16 +252,18 @@ def score_all(items, count, truth, settings, workers):
     -------
     dict of stem -> dict of metric -> float
     list of one sentence for each map without a score
-    Counter of the maps that were 'resized', and of each `SaliencyMap.kind`
+    Counter of the maps that were 'resized', of those of 'another shape' among the failed, and of each
+    `SaliencyMap.kind`
     """
     scores, failed, seen = {}, [], Counter()
     found = in_order(partial(_score_item, truth=truth, settings=settings), items, workers)
     for stem, result, size, kind in progress(found, total=count, unit='map', desc='scores'):
         if isinstance(result, str):
             failed.append(result)
+            seen['another shape'] += kind == 'another shape'
         else:
             scores[stem] = result
-            seen.update({'resized': size != truth.images[stem].size, kind: 1})
+            seen.update({'resized': int(size != truth.images[stem].size), kind: 1})
     return scores, failed, seen
 
 
@@ -274,8 +276,9 @@ def _score_item(item, truth, settings):
             found = SaliencyMap(source, MAP)
         else:
             found = read_source(source, settings.ignore_orientation)
-            if not settings.stretch:
-                check_shape(found.values.shape, truth.images[stem].size, name)
+            why = None if settings.stretch else another_shape(found.values.shape, truth.images[stem].size)
+            if why:
+                return stem, f'{name}: {why}', None, 'another shape'
         return stem, score(found, stem, truth, settings), found.values.shape, found.kind
     except Unreadable as error:
         return stem, str(error), None, None
@@ -304,11 +307,13 @@ def remarks(scores, seen, truth, settings):
             f'{negative} of {len(scores)} maps have negative values: {", ".join(NOT_OF_NEGATIVE)} are not '
             'defined for them and are left out'
         )
-    if settings.protocol == 'tuebingen' and len(truth.images) - len(truth.empty()) == 1:
-        yield 'sAUC is not defined: no other image has fixations'
-    empty = [stem for stem in truth.empty() if stem in scores]
+    empty = {stem for stem in truth.empty() if stem in scores}
     if empty:
-        yield f'images without fixations, in no mean: {len(empty)} of {len(scores)}: {listed(empty)}'
+        yield f'images without fixations, in no mean: {len(empty)} of {len(scores)}: {listed(sorted(empty))}'
+    for name in settings.metrics:
+        lacking = [s for s, values in scores.items() if math.isnan(values[name]) and s not in empty]
+        if lacking and not (negative and name in NOT_OF_NEGATIVE):
+            yield f'{name} is not defined for {len(lacking)} of {len(scores)} images: {listed(lacking, 3)}'
 
 
 def columns(settings, seen):
@@ -356,6 +361,7 @@ def summary(scores, names):
 def described(settings, truth, scored, resized=0, made_by=None):
     """Everything that shapes the numbers, as text or numbers by name; for the head of every output."""
     shown = {
+        'version': VERSION,
         'protocol': settings.protocol,
         'images': scored,
         'layout': truth.layout,
@@ -376,14 +382,14 @@ def described(settings, truth, scored, resized=0, made_by=None):
                 'baseline': settings.baseline[0]
                 if settings.baseline
                 else f'gaussian, centred, sigma {GAUSSIAN} of each side',
-                'others': min(settings.others, there) or there,
+                'others': min(settings.others, there) or there,  # 0 stands for all
                 'splits': settings.splits or 'none: exact expectation',
-                'step': 0.1,
-                'jitter': 1e-7,
+                'step': metrics.STEP,
+                'jitter': metrics.JITTER,
             }
         )
     elif settings.protocol == 'salicon':
-        shown['samples'] = 100_000
+        shown['samples'] = metrics.SAMPLES
         shown['others'] = len(truth.images) - 1
     else:
         shown['ground truth'] = f'fixations blurred, sigma {blur_sigma(truth):g} pixels, borders reflected'
