@@ -349,10 +349,10 @@ def summary(scores, names):
     result = {}
     for name in names:
         values = [values[name] for values in scores.values() if not math.isnan(values[name])]
-        n = len(values)
+        n, finite = len(values), all(map(math.isfinite, values))  # IG may be -inf
         result[name] = {
-            'mean': math.fsum(values) / n if n else math.nan,
-            'stderr': statistics.stdev(values) / math.sqrt(n) if n > 1 else math.nan,
+            'mean': (math.fsum(values) if finite else sum(values)) / n if n else math.nan,
+            'stderr': statistics.stdev(values) / math.sqrt(n) if n > 1 and finite else math.nan,
             'n': n,
         }
     return result

@@ -180,8 +180,13 @@ class _Values:
             self.mean, self.std = float(array.mean()), float(array.std())
         if self.lowest == self.highest:
             self.mean, self.std = float(self.lowest), 0.0  # a mean of equal floats may be another float
-        self.removed = min(float(self.lowest), 0.0)
-        self.total = 0.0 if self.highest == self.removed else (self.mean - self.removed) * array.size
+        self.removed = min(float(self.lowest), 0.0)  # before the density is made
+        if self.lowest == self.highest:
+            self.total = 0.0
+        elif self.removed:
+            self.total = float((array - self.removed).sum())
+        else:
+            self.total = self.mean * array.size
 
     def placed(self, at):
         """How many of the values lie below each of `at`, and half of those that equal it."""
