@@ -94,7 +94,7 @@ def test_log_densities_get_ig_alone_unless_asked(recorded, evaluate, tmp_path):
     for path in (recorded / 'repeated' / 'densities').iterdir():
         array = np.load(path)
         if path.stem == 't1':
-            array = np.full((52, 66), -np.log(52 * 66))
+            array = array[::2, ::2] - np.log(np.exp(array[::2, ::2]).sum())
         if path.stem == 't2':
             array[:60] = -np.inf
             array -= np.log(np.exp(array).sum())
