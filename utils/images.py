@@ -151,7 +151,7 @@ def of_pillow(head):
 
 
 def _decode_by_pillow(data, path, flags):
-    # note: deviation DATA-4: the original reads none of these formats; pixels are as Pillow gives them
+    # note: deviation 29: the original reads none of these formats; pixels are as Pillow gives them
     from PIL import Image, ImageOps, features
 
     path, kind = os.fspath(path), of_pillow(data)

@@ -260,7 +260,7 @@ def splits_of(stem):
 
     In flat folders the original's rule: each of 'train', 'val', 'test' that the file's name has in it.
     """
-    # note: deviation DATA-3: the original goes by the name alone, so that `train/valley_train.jpg` is in both
+    # note: deviation 28: the original goes by the name alone, so that `train/valley_train.jpg` is in both
     *folders, name = stem.split('/')
     for folder in folders:
         if split_named(folder):
