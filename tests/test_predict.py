@@ -38,7 +38,9 @@ def sample(path='images/a.png', image=None, size=(48, 64)):
 
 
 def files_in(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob('*') if not path.is_dir())
+    """All of them but maps.json, which is beside the maps once anything is to be predicted."""
+    files = (path.relative_to(folder) for path in folder.rglob('*') if not path.is_dir())
+    return sorted(str(path) for path in files if path.name != 'maps.json')
 
 
 def contents(folder):
@@ -464,7 +466,7 @@ def caught_in_the_middle(folder, seeded_weights, with_signal):
 
 def all_whole(folder):
     """Whether all that is there under a map's name is a whole map; returns how many there are."""
-    paths = list(folder.glob('[!.]*'))
+    paths = [path for path in folder.glob('[!.]*') if path.name != 'maps.json']
     for path in paths:
         shape = np.load(path).shape if path.suffix == '.npy' else read_grey(path).shape
         assert shape == (40, 40)

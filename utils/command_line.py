@@ -91,6 +91,24 @@ def say(message):
     tqdm.write(printable(message), file=sys.stderr)
 
 
+def show(text):
+    """Prints a result on stdout, whatever its encoding: what that lacks is written in other characters."""
+    if sys.stdout is not None:  # it is where the caller has closed it
+        encoding = sys.stdout.encoding or 'utf-8'
+        print(''.join(_in(encoding, character) for character in printable(text)), end='')
+
+
+def _in(encoding, character):
+    try:
+        character.encode(encoding)
+    except UnicodeEncodeError:
+        return _PLAIN.get(character) or character.encode('unicode_escape').decode()
+    return character
+
+
+_PLAIN = {'†': '+', '±': '+-', '–': '-'}
+
+
 def printable(text):
     """`text` with what no terminal can show (undecodable bytes of file names, control characters) escaped."""
     text = str(text).encode('utf-8', 'backslashreplace').decode('utf-8')
@@ -125,7 +143,8 @@ def run(main):
     """Calls `main()` and exits with its status (None counts as 0); no traceback for a user's mistake."""
     try:
         status = main() or DONE
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except CouldNotStart as error:
         status = _end(error, COULD_NOT_START)
     except HadToStop as error:

@@ -36,6 +36,25 @@ def read_bytes(path, limit=2**30):
         raise Unreadable(f'{os.fspath(path)}: {error.strerror}') from None
 
 
+def sha256_of(path):
+    """The SHA-256 of a file of a user's, in hexadecimal.
+
+    Raises
+    ------
+    Unreadable
+        If it is missing or cannot be read.
+    """
+    size_of(path)
+    digest = hashlib.sha256()
+    try:
+        with open(path, 'rb', buffering=0) as file:
+            while part := file.read(2**20):
+                digest.update(part)
+    except OSError as error:
+        raise Unreadable(f'{os.fspath(path)}: {error.strerror}') from None
+    return digest.hexdigest()
+
+
 def walk(top, leave_out=None, hidden=False):
     """All files below a folder, relative to it, sorted; in linked folders too, but in none inside itself.
 
