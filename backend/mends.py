@@ -3,11 +3,13 @@
 Each function says what it mends. `backend/__init__.py` calls them in their order.
 """
 
+import contextlib
 import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
 import logging
+import os
 import shutil
 import sys
 import sysconfig
@@ -74,13 +76,26 @@ def import_quietly(name):
         logger.addHandler(records)
         logger.propagate = False
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _a_home():
             warnings.simplefilter('ignore')
             return importlib.import_module(name), records.error
     finally:
         for logger in loggers:
             logger.removeHandler(records)
             logger.propagate = True
+
+
+@contextlib.contextmanager
+def _a_home():
+    """Theano asks for the user's home when it is imported, even where it needs none; not all users have one."""
+    without = not os.path.isabs(os.path.expanduser('~'))
+    if without:
+        os.environ['HOME'] = os.sep
+    try:
+        yield
+    finally:
+        if without:
+            del os.environ['HOME']
 
 
 class _Records(logging.Handler):
