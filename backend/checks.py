@@ -38,7 +38,8 @@ def python():
 def numpy():
     """NumPy can be imported; another Python's, which PYTHONPATH may put first, cannot."""
     try:
-        importlib.import_module('numpy')
+        np = importlib.import_module('numpy')
+        np.lib.NumpyVersion(np.__version__)  # a half of one has no such thing
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         given = os.environ.get('PYTHONPATH')
