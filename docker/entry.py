@@ -58,7 +58,7 @@ def copied(folder):
             copy = Path(scratch, 'copy')
             shutil.copytree(COMPILED, copy)
             copy.chmod(0o700)
-            with contextlib.suppress(FileExistsError, OSError):  # another process was faster
+            with contextlib.suppress(OSError):  # another process was faster
                 copy.rename(target)
     return target
 
