@@ -101,6 +101,8 @@ def score_maps(options, truth, settings, workers):
 
     files, skipped = maps_of(options, truth)
     scores, failed, seen = score_all(files.items(), len(files), truth, settings, workers)
+    if not scores and seen['another shape'] == len(failed):  # nothing is wrong with them: see --stretch
+        return SKIPPED, skipped + failed
     if not scores:
         raise HadToStop(f'none of the {len(files)} maps could be scored: {failed[0]}')
     for sentence in remarks(scores, seen, truth, settings):

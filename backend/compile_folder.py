@@ -26,20 +26,20 @@ def prepare():
     if given is not None:
         _serves(_expanded(given), _expanded(given), 'compiledir')
         return
-    base = _base()
+    folder = base()
     if not name.startswith(_OURS):
-        _serves(base, base, 'base_compiledir')
+        _serves(folder, folder, 'base_compiledir')
         return
     name = '-'.join([_OURS, sys.platform, platform.machine(), platform.python_version(), str(os.geteuid())])
-    _serves(os.path.join(base, name), base, 'base_compiledir')
-    flags.add({'base_compiledir': base, 'compiledir_format': name})
+    _serves(os.path.join(folder, name), folder, 'base_compiledir')
+    flags.add({'base_compiledir': folder, 'compiledir_format': name})
 
 
-def _base():
-    """`base_compiledir`, or .theano in the user's home."""
-    given = flags.value('base_compiledir')
-    if given is not None:
-        return _expanded(given)
+def base():
+    """The user's `compiledir` or `base_compiledir`, or .theano in the user's home."""
+    for flag in ('compiledir', 'base_compiledir'):
+        if flags.value(flag) is not None:
+            return _expanded(flags.value(flag))
     home = os.environ.get('HOME') or os.path.expanduser('~')
     if not os.path.isabs(home):
         raise CannotRun(

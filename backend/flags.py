@@ -61,7 +61,7 @@ def translate():
 
 def add(settings):
     """Appends settings to THEANO_FLAGS, where a later value replaces an earlier one."""
-    written = [f'{name}={_quote(setting)}' for name, setting in settings.items()]
+    written = [f'{name}={_quote(str(setting))}' for name, setting in settings.items()]
     os.environ['THEANO_FLAGS'] = ','.join(filter(None, [os.environ.get('THEANO_FLAGS', ''), *written]))
 
 

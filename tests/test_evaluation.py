@@ -112,11 +112,11 @@ def test_items_that_cannot_be_scored_are_named(truth, tmp_path):
     (tmp_path / 'cut.png').write_bytes(b'\x89PNG')
     np.save(tmp_path / 'nan.npy', np.full(SIZE, np.nan))
     items = [(STEM, str(tmp_path / name)) for name in ('cut.png', 'nan.npy')]
-    scores, failed, resized = score_all(items, 2, truth, settings(), 2)
-    assert (scores, resized, len(failed)) == ({}, 0, 2)
+    scores, failed, seen = score_all(items, 2, truth, settings(), 2)
+    assert (scores, seen['resized'], len(failed)) == ({}, 0, 2)
     assert 'cut.png' in failed[0] and 'nan.npy' in failed[1]
-    scores, failed, resized = score_all([(STEM, saliency_map(0)[1:])], 1, truth, settings(), 2)
-    assert set(scores[STEM]) == set(METRICS['mit']) and (failed, resized) == ([], 1)
+    scores, failed, seen = score_all([(STEM, saliency_map(0)[1:])], 1, truth, settings(), 2)
+    assert set(scores[STEM]) == set(METRICS['mit']) and (failed, seen['resized']) == ([], 1)
 
 
 def test_summary_counts_images_where_the_metric_is_defined():

@@ -71,7 +71,8 @@ class Census:
         if self.outside:
             yield (
                 f'fixations outside their image, dropped: {_number(self.outside["fixations"])} '
-                f'in {_number(self.outside["images"])} images; the 2017 edition has some'
+                f'in {_number(self.outside["images"])} images'
+                + ('' if self.facts else '; the 2017 edition has some')
             )
         if self.without_fixations:
             yield f'images without fixations, kept: {_number(self.without_fixations)}'

@@ -240,21 +240,29 @@ def _one_channel(array, path, lossy):
 
 
 def check_shape(shape, size, path):
-    """Raises Unreadable where a map of `shape` cannot be of an image of `size`, both (rows, columns).
+    """Raises Unreadable where a map is of `another_shape` than its image."""
+    why = another_shape(shape, size)
+    if why:
+        raise Unreadable(f'{os.fspath(path)}: {why}')
 
-    That is where its sides are swapped, or its aspect ratio is off by more than a tenth.
+
+def another_shape(shape, size):
+    """Why a map of `shape` cannot be of an image of `size`, both (rows, columns); None if it can.
+
+    Its sides may not be swapped, nor its aspect ratio be off by more than a tenth.
     """
     shape, size = tuple(shape), tuple(size)
     ratio = (shape[1] / shape[0]) / (size[1] / size[0])
     swapped = shape == size[::-1] and shape != size
-    if swapped or not 1 / _ASPECT <= ratio <= _ASPECT:
-        upright = (shape[0] / shape[1]) / (size[1] / size[0])
-        turned = swapped or 1 / _ASPECT <= upright <= _ASPECT
-        raise Unreadable(
-            f'{os.fspath(path)}: a map of {shape[1]} x {shape[0]} for an image of {size[1]} x {size[0]}'
-            f'{": turned on its side?" if turned else ", whose aspect ratio is another"}; '
-            '--stretch takes it all the same'
-        )
+    if not swapped and 1 / _ASPECT <= ratio <= _ASPECT:
+        return None
+    upright = (shape[0] / shape[1]) / (size[1] / size[0])
+    turned = swapped or 1 / _ASPECT <= upright <= _ASPECT
+    return (
+        f'a map of {shape[1]} x {shape[0]} for an image of {size[1]} x {size[0]}'
+        f'{": turned on its side?" if turned else ", whose aspect ratio is another"}; '
+        '--stretch takes it all the same'
+    )
 
 
 # --- files ---

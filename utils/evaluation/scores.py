@@ -12,7 +12,7 @@ import scipy
 
 from utils import VERSION, metrics
 from utils.command_line import listed, progress
-from utils.data_sets.readers import LOG_DENSITY, MAP, NEGATIVE, SaliencyMap, check_shape, read_saliency_map
+from utils.data_sets.readers import LOG_DENSITY, MAP, NEGATIVE, SaliencyMap, another_shape, read_saliency_map
 from utils.errors import CouldNotStart, Unreadable
 from utils.evaluation.maps import read_map
 from utils.evaluation.published import FIGURE3_METRICS
@@ -37,7 +37,7 @@ class Settings(NamedTuple):
     others: int  # other images that sAUC takes its negatives from, 0 for all (MIT)
     splits: Optional[int]  # draws of AUC-Borji and sAUC; None for the exact expectation
     seed: int  # every image has its own, of this and its name
-    density: Optional[str] = None  # 'exp' or 'as-is', what is scored of a log density; None: the protocol's
+    density: Optional[str] = None  # 'exp' or 'as-is': what is scored of a log density; None: the default
     stretch: bool = False  # whether maps of another aspect ratio than their image's are taken
     ignore_orientation: bool = False  # whether the EXIF orientation of maps is left alone
 
@@ -217,16 +217,18 @@ def score_all(items, count, truth, settings, workers):
     -------
     dict of stem -> dict of metric -> float
     list of one sentence for each map without a score
-    Counter of the maps that were 'resized', and of each `SaliencyMap.kind`
+    Counter of the maps that were 'resized', of those of 'another shape' among the failed, and of each
+    `SaliencyMap.kind`
     """
     scores, failed, seen = {}, [], Counter()
     found = in_order(partial(_score_item, truth=truth, settings=settings), items, workers)
     for stem, result, size, kind in progress(found, total=count, unit='map', desc='scores'):
         if isinstance(result, str):
             failed.append(result)
+            seen['another shape'] += kind == 'another shape'
         else:
             scores[stem] = result
-            seen.update({'resized': size != truth.images[stem].size, kind: 1})
+            seen.update({'resized': int(size != truth.images[stem].size), kind: 1})
     return scores, failed, seen
 
 
@@ -238,8 +240,9 @@ def _score_item(item, truth, settings):
             found = SaliencyMap(source, MAP)
         else:
             found = read_saliency_map(source, settings.ignore_orientation)
-            if not settings.stretch:
-                check_shape(found.values.shape, truth.images[stem].size, source)
+            why = None if settings.stretch else another_shape(found.values.shape, truth.images[stem].size)
+            if why:
+                return stem, f'{source}: {why}', None, 'another shape'
         return stem, score(found, stem, truth, settings), found.values.shape, found.kind
     except Unreadable as error:
         return stem, str(error), None, None
@@ -266,9 +269,13 @@ def remarks(scores, seen, truth, settings):
             f'{negative} of {len(scores)} maps have negative values: {", ".join(NOT_OF_NEGATIVE)} are not '
             'defined for them and are left out'
         )
-    empty = [stem for stem in truth.empty() if stem in scores]
+    empty = {stem for stem in truth.empty() if stem in scores}
     if empty:
-        yield f'images without fixations, in no mean: {len(empty)} of {len(scores)}: {listed(empty)}'
+        yield f'images without fixations, in no mean: {len(empty)} of {len(scores)}: {listed(sorted(empty))}'
+    for name in settings.metrics:
+        lacking = [s for s, values in scores.items() if math.isnan(values[name]) and s not in empty]
+        if lacking and not (negative and name in NOT_OF_NEGATIVE):
+            yield f'{name} is not defined for {len(lacking)} of {len(scores)} images: {listed(lacking, 3)}'
 
 
 def summary(scores, names):
