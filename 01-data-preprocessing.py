@@ -3,7 +3,10 @@
 
 import contextlib
 import os
+import sys
 from functools import partial
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # python -P and -I leave it out
 
 from utils.command_line import DONE, SKIPPED, argument_parser, positive, progress, run, say, size
 from utils.data_sets.options import add_fixations, add_orientation, add_splits

@@ -4,8 +4,11 @@
 import contextlib
 import itertools
 import os
+import sys
 import time
 from typing import Any, NamedTuple
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # python -P and -I leave it out
 
 from utils.command_line import (
     DONE,

@@ -6,6 +6,9 @@ image's size, blur, write.
 """
 
 import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # python -P and -I leave it out
 
 from utils import outputs
 from utils.command_line import (

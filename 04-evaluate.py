@@ -2,6 +2,9 @@
 """Scores saliency maps against fixations, by the MIT benchmark's protocol, SALICON's or MIT/Tuebingen's."""
 
 import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # python -P and -I leave it out
 
 import utils.evaluation.options as subjects
 from utils.command_line import DONE, SKIPPED, argument_parser, counted, positive, run, say, show
@@ -54,6 +57,7 @@ def main(arguments=None):
     subjects.check(options)
     if not options.snapshots:
         os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')  # the threads are ours, an image each
+    from utils import parallel
     from utils.evaluation import ground_truth, scores, tables
     from utils.files import make_folder
 
@@ -64,7 +68,7 @@ def main(arguments=None):
     settings = scores.settings_of(options)
 
     # - read the fixations
-    workers = options.workers or len(os.sched_getaffinity(0))
+    workers = options.workers or parallel.cores()
     truth = ground_truth.read_for(options, workers)
     for sentence in truth.said:
         say(sentence)
