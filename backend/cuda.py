@@ -91,10 +91,13 @@ def _text(error):
 
 def report():
     """One line: the card that Theano has, and with what."""
-    from theano.gpuarray import dnn
+    from theano.gpuarray import dnn, type
 
+    device = wanted()
+    if not device.startswith('cuda'):
+        return f'device={device}: {type.get_context(None).devname}'
     driver = ctypes.CDLL('libcuda.so.1')
-    (major, minor), name = _capability(driver, _card(driver, wanted()))
+    (major, minor), name = _capability(driver, _card(driver, device))
     if dnn.dnn_present():
         version = dnn.version()
         size = 10000 if version >= 90000 else 1000  # from 9 on, two digits more for the minor version
@@ -102,7 +105,7 @@ def report():
     else:
         cudnn = 'no cuDNN'
     return (
-        f'device={wanted()}: {name}, '
+        f'device={device}: {name}, '
         f'compute capability {major}.{minor}, {_driver_version()}, {cudnn}, TF32 {"on" if tf32() else "off"}'
     )
 
