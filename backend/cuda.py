@@ -13,8 +13,8 @@ import os
 import sys
 from pathlib import Path
 
-from backend import flags
-from backend.checks import CannotRun, compile_base
+from backend import compile_folder, flags
+from backend.errors import CannotRun
 
 FOLDER = 'salgan_gpu'  # as in requirements/gpu.py
 HEADERS = Path(__file__).with_name('include')  # cudnn.h with the calls that Theano misses in it
@@ -211,7 +211,7 @@ def _compiler(driver, card, device):
         )
     if capability > NEWEST and flags.value('gpuarray.cache_path') is None:
         # libgpuarray keeps kernels by the capability that it is told: a real 9.0 must not be offered these
-        folder = os.path.join(compile_base(), 'gpuarray_kernels-{}{}'.format(*capability))
+        folder = os.path.join(compile_folder.base(), 'gpuarray_kernels-{}{}'.format(*capability))
         flags.add({'gpuarray.cache_path': folder})
 
 

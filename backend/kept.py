@@ -12,7 +12,7 @@ import numpy as np
 import theano
 from theano.configparser import _config_var_list
 
-from backend import cuda, native, onednn, winograd
+from backend import compile_lock, cuda, native, onednn, winograd
 
 DEEP = 20000  # pickling goes down the graph from its output, node by node
 
@@ -34,8 +34,11 @@ def function(name, make, *sources):
     file = f'{name}-{_key(sources)}.pickle'
     found = _read(file)
     if found is None:
-        found = make()
-        _write(file, found)
+        with compile_lock.lock_ctx():
+            found = _read(file)  # another process may have made it meanwhile
+            if found is None:
+                found = make()
+                _write(file, found)
     return found
 
 

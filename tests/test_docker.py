@@ -10,7 +10,8 @@ import pytest
 
 from backend import flags
 from tests.conftest import GOLDEN, ROOT
-from tests.helpers.dockerfile import Image, copied, debian, instructions
+from tests.helpers.dockerfile import Image, copied, instructions
+from tests.helpers.roots import debian
 
 DOCKER = ROOT / 'docker'
 DOCKERFILES = sorted(DOCKER.glob('Dockerfile.*'))
