@@ -96,7 +96,7 @@ def kept(found):
 
 
 @pytest.mark.long
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize('name', ['bce', 'salgan'])
 def test_updates_are_the_record_s(name, card, tmp_path):
     """Threads go in an order that is shuffled anew after every barrier."""
@@ -106,7 +106,7 @@ def test_updates_are_the_record_s(name, card, tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_updates_without_cudnn_race_nowhere(card, tmp_path):
     """One of D and one of G, by Theano's own kernels; every array begins as NaN."""
     flags = 'dnn.enabled=False,gpuarray.preallocate=-1'
@@ -200,7 +200,7 @@ def test_a_barrier_left_out_of_theano_s_sum_is_seen(card):
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize('name', OF_GRADIENTS)
 def test_a_mutant_of_gradients_moves_the_arrays_elsewhere(name, card, tmp_path):
     changed = mutant(card, name, OF_GRADIENTS[name], tmp_path)

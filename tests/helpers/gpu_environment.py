@@ -136,6 +136,6 @@ def python(*arguments, **environment):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=1700,
+        timeout=7000,
         env=environment,
     )
