@@ -211,8 +211,15 @@ def _compiler(driver, card, device):
         )
     if capability > NEWEST and flags.value('gpuarray.cache_path') is None:
         # libgpuarray keeps kernels by the capability that it is told: a real 9.0 must not be offered these
-        folder = os.path.join(compile_folder.base(), 'gpuarray_kernels-{}{}'.format(*capability))
-        flags.add({'gpuarray.cache_path': folder})
+        flags.add({'gpuarray.cache_path': _kernels('gpuarray_kernels-{}{}'.format(*capability))})
+
+
+def _kernels(name):
+    """A folder for kernels, in that of Theano's modules where its name is known: others cannot write to it."""
+    folder, own = compile_folder.base(), flags.value('compiledir_format', '')
+    if flags.value('compiledir') is None and '%' not in own:
+        folder = os.path.join(folder, own)
+    return os.path.join(folder, name)
 
 
 def cuda_version(driver):
