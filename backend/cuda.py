@@ -215,7 +215,7 @@ def _compiler(driver, card, device):
 
 
 def _kernels(name):
-    """A folder for kernels, in that of Theano's modules where its name is known: others cannot write to it."""
+    """A folder for kernels, in that of Theano's modules where its name is known, which is the user's own."""
     folder, own = compile_folder.base(), flags.value('compiledir_format', '')
     if flags.value('compiledir') is None and '%' not in own:
         folder = os.path.join(folder, own)
