@@ -48,6 +48,13 @@ def test_tf32_is_off_whatever_the_environment_says(card):
     assert float(asked_for['error']) > MAP_LIMIT and asked_for['line'].endswith('TF32 on')
 
 
+@pytest.mark.long
+def test_a_prediction_is_kept_on_disk_for_a_card(card):
+    first = map_of(card)
+    again = map_of(card)
+    assert not again['made'] and again == {**first, 'made': False}
+
+
 # --- races ---
 
 
