@@ -30,7 +30,12 @@ def main():
     images, _ = inputs.batch(min(record['batch_seed_of_update']), size, width, height)
     count = int(sys.argv[1]) if len(sys.argv) > 1 else size
     make, made = prediction._compile, []
-    prediction._compile = lambda: made.append(True) or make()
+
+    def counted():
+        made.append(True)
+        return make()
+
+    prediction._compile = counted
     predictor = prediction.Predictor(arrays, width, height)
     maps = predictor(images[:count].astype(np.uint8).transpose(0, 2, 3, 1))
     error = np.abs(maps - record['maps_before'][:count, 0]).max()
