@@ -1,6 +1,7 @@
 """What 03 and 04 predict on: images in folders, single files, and the pickles of 01, under one interface."""
 
 import os
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import cv2
@@ -26,7 +27,7 @@ class Source(NamedTuple):
     read : function
         Returns the image, uint8 (rows, columns, 3) RGB, and the (rows, columns) that its map is made for:
         its own, or for a sample of a pickle those of the image that the sample was made from. Raises
-        `Unreadable`.
+        `Unreadable`. It can be pickled, and then reads the same in another process.
     """
 
     name: str
@@ -116,25 +117,35 @@ def _same(path, other):
 
 def _file(name, folder):
     path = os.path.join(folder, name)
-
-    def read():
-        image = read_rgb(path)
-        return image, image.shape[:2]
-
     # note: deviation 7: the original cuts names at the first dot
-    return Source(os.path.splitext(name)[0], path, read)
+    return Source(os.path.splitext(name)[0], path, partial(_read_file, path))
+
+
+def _read_file(path):
+    image = read_rgb(path)
+    return image, image.shape[:2]
 
 
 def _in_pickle(path):
-    pickled = samples.read(path)
-    return [_sample(pickled, i, path) for i in range(len(pickled))]
+    status = os.stat(path)
+    stamp = status.st_mtime_ns, status.st_size
+    pickled = _opened(path, stamp)
+    return [_sample(pickled[i], i, path, stamp) for i in range(len(pickled))]
 
 
-def _sample(pickled, i, path):
-    file_name = os.path.basename(pickled[i].image.filePath)
+def _sample(sample, i, path, stamp):
+    file_name = os.path.basename(sample.image.filePath)
+    return Source(
+        os.path.splitext(file_name)[0], f'{path}: {file_name}', partial(_read_sample, path, stamp, i)
+    )
 
-    def read():
-        sample = pickled[i]
-        return sample.image.data, sample.size
 
-    return Source(os.path.splitext(file_name)[0], f'{path}: {file_name}', read)
+@lru_cache(maxsize=4)
+def _opened(path, stamp):
+    """The samples in `path` as it was when it had that stamp, its time and size."""
+    return samples.read(path)
+
+
+def _read_sample(path, stamp, i):
+    sample = _opened(path, stamp)[i]
+    return sample.image.data, sample.size

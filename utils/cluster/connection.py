@@ -1,7 +1,6 @@
 """The way to workers: a scheduler that is there, or one of our own with its workers on this machine."""
 
 import contextlib
-import importlib.util
 import json
 import logging
 import signal
@@ -10,8 +9,8 @@ import uuid
 import warnings
 from typing import Any, NamedTuple
 
-from utils.cluster import tasks, version, worker
-from utils.cluster.options import TLS, absolute
+from utils.cluster import processes, tasks, version
+from utils.cluster.options import TLS, current_folder
 from utils.command_line import one_line, say
 from utils.errors import CouldNotStart
 
@@ -30,6 +29,8 @@ class Cluster(NamedTuple):
         The scheduler, for messages.
     job : str
         A name of its own for what is done here.
+    folder : str
+        The current one, in which the workers work, too: paths and messages are the same as here.
     refused : set of str
         Addresses of the workers that were said to be of no use.
     """
@@ -37,6 +38,7 @@ class Cluster(NamedTuple):
     client: Any
     where: str
     job: str
+    folder: str
     refused: set
 
 
@@ -68,7 +70,7 @@ def connected(options):
             why = str(error).partition('\n')[0] or 'no answer'
             raise CouldNotStart(one_line(f'no scheduler answers at {shown}: {why}')) from None
         stack.callback(_close, client)
-        cluster = Cluster(client, shown, uuid.uuid4().hex, set())
+        cluster = Cluster(client, shown, uuid.uuid4().hex, current_folder(), set())
         wait_for_workers(cluster, CouldNotStart)
         yield cluster
 
@@ -84,11 +86,11 @@ def _local(text):
     import dask
     from distributed import LocalCluster
 
-    number = int(text.partition(':')[2] or worker.cores())
+    number = int(text.partition(':')[2] or processes.cores())
     # a Ctrl-C is this process's to deal with; its children inherit that they are not to
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with dask.config.set(worker.configuration(number)):
+        with dask.config.set(processes.configuration(number)):
             cluster = LocalCluster(
                 n_workers=number,
                 threads_per_worker=1,
@@ -96,8 +98,8 @@ def _local(text):
                 dashboard_address=None,
                 memory_limit=0,
                 resources={version.resource(): 1},
-                preload=[worker.TASKS],
-                env=worker.environment(number),
+                preload=[processes.TASKS],
+                env=processes.environment(number),
                 silence_logs=logging.CRITICAL,
             )
     finally:
@@ -121,7 +123,9 @@ def _address(options):
                 return json.load(file)['address']
         except FileNotFoundError:
             if time.monotonic() > deadline:
-                raise CouldNotStart(f'{path}: there is none; `dask scheduler --scheduler-file` writes it') from None
+                raise CouldNotStart(
+                    f'{path}: there is none; `dask scheduler --scheduler-file` writes it'
+                ) from None
         except (OSError, ValueError, LookupError, TypeError) as error:
             # the scheduler writes it in place, so that it may be half there at first
             if not isinstance(error, ValueError) or time.monotonic() > deadline - PATIENCE + 5:
@@ -143,9 +147,7 @@ def _security(options):
             open(path, 'rb').close()
         except OSError as error:
             raise CouldNotStart(f'{path}: {error.strerror}') from None
-    return Security(
-        tls_ca_file=ca, tls_client_cert=certificate, tls_client_key=key, require_encryption=True
-    )
+    return Security(tls_ca_file=ca, tls_client_cert=certificate, tls_client_key=key, require_encryption=True)
 
 
 # --- its workers ---
@@ -187,7 +189,8 @@ def look_around(cluster, **what):
     CouldNotStart
         One sentence on each that does not.
     """
-    found = cluster.client.run(tasks.look, workers=workers(cluster), on_error='ignore', **what)
+    usable = workers(cluster)
+    found = cluster.client.run(tasks.look, cluster.folder, workers=usable, on_error='ignore', **what)
     troubles = sorted({why for why in found.values() if why})
     if troubles:
         raise CouldNotStart('; '.join(troubles))

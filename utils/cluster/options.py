@@ -14,7 +14,9 @@ def scheduler(text):
     """'local', 'local:3' or 'tcp://HOST:PORT', as --scheduler is written."""
     if re.fullmatch(r'local(:[1-9]\d*)?|(tcp|tls)://\S+:\d+', text):
         return text
-    raise argparse.ArgumentTypeError(f'{text!r} is none of tcp://HOST:PORT, tls://HOST:PORT, local and local:N')
+    raise argparse.ArgumentTypeError(
+        f'{text!r} is none of tcp://HOST:PORT, tls://HOST:PORT, local and local:N'
+    )
 
 
 def add_scheduler(parser):
@@ -32,7 +34,9 @@ def add_scheduler(parser):
         metavar='FILE',
         help='the file that `dask scheduler --scheduler-file` writes, on a disk that all see (default: none)',
     )
-    option('--tls-ca-file', metavar='FILE', help="the certificate of the scheduler's authority (default: none)")
+    option(
+        '--tls-ca-file', metavar='FILE', help="the certificate of the scheduler's authority (default: none)"
+    )
     option('--tls-cert', metavar='FILE', help='our certificate for it (default: none)')
     option('--tls-key', metavar='FILE', help='the key of our certificate (default: none)')
 
@@ -50,7 +54,9 @@ def check(options, **without):
     tls = [name for name in TLS if getattr(options, name)]
     if not is_asked_for(options):
         if tls:
-            raise CouldNotStart(f'{_spelt(tls[0])} is for a scheduler: name it by --scheduler or --scheduler-file')
+            raise CouldNotStart(
+                f'{_spelt(tls[0])} is for a scheduler: name it by --scheduler or --scheduler-file'
+            )
         return
     if options.scheduler and options.scheduler_file:
         raise CouldNotStart('--scheduler and --scheduler-file name one scheduler each; give one of them')
@@ -63,6 +69,11 @@ def check(options, **without):
     for name, why in without.items():
         if getattr(options, name):
             raise CouldNotStart(f'{_spelt(name)} does not go with a scheduler: {why}')
+    dask_is_there()
+
+
+def dask_is_there():
+    """Raises CouldNotStart where dask.distributed is not installed."""
     if importlib.util.find_spec('distributed') is None:
         raise CouldNotStart(
             'a scheduler needs dask.distributed, which this environment lacks: install it with `make cluster`'
@@ -73,12 +84,12 @@ def _spelt(name):
     return '--' + name.replace('_', '-')
 
 
-def absolute(path):
-    """`path` as other machines find it: by the name of the current folder that the shell has, if it has one.
+def current_folder():
+    """The current folder as other machines find it: by the name that the shell has for it, if it has one.
 
     A home that is mounted when it is entered has a name of its own on each machine beside the common one.
     """
     here, named = os.getcwd(), os.environ.get('PWD', '')
     if os.path.isabs(named) and os.path.isdir(named) and os.path.samefile(named, here):
-        here = named
-    return os.path.join(here, path)
+        return named
+    return here

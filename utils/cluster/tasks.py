@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 
+from utils import files
 from utils.errors import HadToStop, Unreadable
 
 _stopped: set = set()  # jobs that were given up
@@ -26,7 +27,7 @@ def dask_setup(worker):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def perform(name, job, settings, chunk, shared=None):
+def perform(name, job, folder, settings, chunk, shared=None):
     """Calls the function of the dotted `name` with a chunk.
 
     Parameters
@@ -36,6 +37,8 @@ def perform(name, job, settings, chunk, shared=None):
         `Stopped`. By name, so that the client need not import what only workers use.
     job : str
         To which the chunk belongs.
+    folder : str
+        The client's current one.
     settings, chunk, shared :
         Handed through.
     """
@@ -48,14 +51,29 @@ def perform(name, job, settings, chunk, shared=None):
     _running.add(job)
     try:
         go_on()
+        _enter(folder)
         return getattr(importlib.import_module(module), function)(settings, chunk, shared, go_on)
     except MemoryError as error:
         advice = getattr(error, 'advice', 'smaller batches, or fewer workers on a machine, need less')
-        raise HadToStop(f'{socket.gethostname()}: out of memory; what was finished is kept; {advice}') from None
+        raise HadToStop(
+            f'{socket.gethostname()}: out of memory; what was finished is kept; {advice}'
+        ) from None
     except ModuleNotFoundError as error:
         raise HadToStop(f'{socket.gethostname()}: {error}; make the environment with `make demo`') from None
     finally:
         _running.discard(job)
+
+
+def _enter(folder):
+    """Makes the client's current folder this worker's, which does one task at a time."""
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise HadToStop(_not_shared(folder, error.strerror)) from None
+
+
+def _not_shared(path, why):
+    return f'{socket.gethostname()}: {path}: {why}; the workers need the same disks by the same names'
 
 
 async def stop(job):
@@ -67,11 +85,13 @@ async def stop(job):
         await asyncio.sleep(0.05)
 
 
-def look(paths=(), weights=None, probe=None):
+def look(folder, paths=(), weights=None, probe=None):
     """Whether this worker sees what the client does, on a disk that both share.
 
     Parameters
     ----------
+    folder : str
+        The client's current one.
     paths : list of path
         That must be there.
     weights : (path, sha256), optional
@@ -82,38 +102,37 @@ def look(paths=(), weights=None, probe=None):
     -------
     None, or one sentence on what is different
     """
-    from utils.files import probe_folder
-
-    host = socket.gethostname()
-    for path in paths:
-        if not os.path.exists(path):
-            return f'{host}: {path}: no such file; the workers need the same disks by the same names'
     try:
+        _enter(folder)
+        for path in paths:
+            if not os.path.exists(path):
+                return _not_shared(path, 'no such file')
         if weights:
             check_weights(*weights)
         if probe:
+            output = os.path.dirname(probe)
             if not os.path.exists(probe):
-                folder = os.path.dirname(probe)
-                return f'{host}: {folder} is another folder there; --output must be on a disk that all share'
-            probe_folder(os.path.dirname(probe))
-    except (Unreadable, HadToStop) as error:
+                return _not_shared(output, 'another folder there')
+            with files.probe(output):
+                pass
+    except HadToStop as error:
         return str(error)
     except OSError as error:
-        return f'{host}: cannot write beside {probe}: {error.strerror}'
+        return f'{socket.gethostname()}: cannot write to the folder {output}: {error.strerror}'
     return None
 
 
 @functools.lru_cache(maxsize=4)
 def check_weights(path, sha256):
     """Raises HadToStop where `path` holds other weights on this machine than on the client's."""
-    from utils.weights import sha256_of
-
-    host = socket.gethostname()
     try:
-        found = sha256_of(path)
-    except OSError as error:
-        raise HadToStop(f'{host}: {path}: {error.strerror}; the workers need the same disks') from None
+        found = files.sha256_of(path)
+    except Unreadable as error:
+        raise HadToStop(
+            f'{socket.gethostname()}: {error}; the workers need the same disks by the same names'
+        ) from None
     if found != sha256:
+        host = socket.gethostname()
         raise HadToStop(f'{host}: {path} holds other weights there, of sha256 {found} and not {sha256}')
 
 

@@ -22,7 +22,9 @@ def resource():
     root = Path(__file__).parents[2]
     code = [path for package in PACKAGES for path in (root / package).rglob('*') if _is_code(path)]
     parts = [platform.python_version().rpartition('.')[0], *map(_version, LIBRARIES)]
-    parts += [f'{path.relative_to(root)} {hashlib.sha256(path.read_bytes()).hexdigest()}' for path in sorted(code)]
+    parts += [
+        f'{path.relative_to(root)} {hashlib.sha256(path.read_bytes()).hexdigest()}' for path in sorted(code)
+    ]
     digest = hashlib.sha256('\n'.join(parts).encode()).hexdigest()
     return f'{PREFIX}{VERSION}-{digest[:12]}'
 

@@ -24,7 +24,7 @@ class Task(NamedTuple):
 
 
 def chunk_size(items, workers, multiple=1):
-    """How many of `items` items a task has, for so many workers: a multiple of `multiple`, the batch's size."""
+    """How many of `items` items a task has, for so many workers: a multiple of `multiple`, a batch."""
     size = max(1, min(LARGEST, items // (CHUNKS_A_WORKER * workers)))
     return max(1, size // multiple) * multiple
 
@@ -113,7 +113,16 @@ def _submitter(cluster, name, settings, shared):
     def submit(items):
         key = f'salgan-{name.rpartition(".")[2]}-{cluster.job}-{next(numbers)}'
         return cluster.client.submit(
-            tasks.perform, name, cluster.job, settings, items, shared, key=key, resources=needs, pure=False
+            tasks.perform,
+            name,
+            cluster.job,
+            cluster.folder,
+            settings,
+            items,
+            shared,
+            key=key,
+            resources=needs,
+            pure=False,
         )
 
     return submit
@@ -131,8 +140,8 @@ def _again(cluster, future, task):
         return []
     if future.status == 'cancelled':
         raise HadToStop(
-            f'{cluster.where}: the scheduler has gone away; what was finished is kept; start it again, and the '
-            'same command with --skip-existing'
+            f'{cluster.where}: the scheduler has gone away; what was finished is kept; start it again, and '
+            'then the same command with --skip-existing'
         )
     error = future.exception()
     if not isinstance(error, KilledWorker):

@@ -4,13 +4,10 @@ It is dask's own, started so that tasks of this version of the project are given
 itself it hands on to `dask worker`, such as --tls-ca-file FILE, --death-timeout SECONDS or --interface ib0.
 """
 
-import os
-
 from utils.cluster import version
+from utils.cluster.options import dask_is_there
+from utils.cluster.processes import TASKS, configuration, cores
 from utils.command_line import argument_parser, positive, run
-
-TASKS = 'utils.cluster.tasks'
-SHARE = 'SALGAN_WORKERS_HERE'  # how many workers of one start there are on a machine
 
 
 def parser():
@@ -29,37 +26,27 @@ def parser():
     return parser
 
 
-def environment(workers):
-    """The environment of each of so many workers on this machine.
-
-    Threads: the cores divided by the workers, unless the user has set OMP_NUM_THREADS. dask would set it to 1,
-    and have freed memory given back to the kernel at once, which an image's arrays then pay for.
-    """
-    threads = os.environ.get('OMP_NUM_THREADS') or str(max(1, cores() // workers))
-    return {'OMP_NUM_THREADS': threads, 'OPENBLAS_NUM_THREADS': '1', SHARE: str(workers)}
-
-
-def cores():
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-
-
-def configuration(workers):
-    """dask's configuration for it."""
-    return {'distributed.nanny.pre-spawn-environ': environment(workers)}
-
-
 def main():
     options, others = parser().parse_known_args()
-    from utils.cluster.connection import dask_is_there
-
     dask_is_there()
     import dask
     from distributed.cli.dask_worker import main as dask_worker
 
     workers = options.workers or cores()
     dask.config.set(configuration(workers))
-    where = ['--scheduler-file', options.scheduler_file] if options.scheduler_file else [options.address or '']
-    ours = ['--nworkers', workers, '--nthreads', 1, '--resources', f'{version.resource()}=1', '--preload', TASKS]
+    where = (
+        ['--scheduler-file', options.scheduler_file] if options.scheduler_file else [options.address or '']
+    )
+    ours = [
+        '--nworkers',
+        workers,
+        '--nthreads',
+        1,
+        '--resources',
+        f'{version.resource()}=1',
+        '--preload',
+        TASKS,
+    ]
     ours += ['--memory-limit', 0]  # a worker that asks for too much ends by itself, or by the kernel
     dask_worker([*map(str, [*where, *ours, *others])])
 

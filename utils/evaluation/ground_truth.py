@@ -50,7 +50,19 @@ class GroundTruth:
         self.layout, self.fixation_type, self.fixation_filter = layout, fixation_type, fixation_filter
         self.images, self.unread, self.problems, self.blurred_from = {}, {}, [], None
         self.outside, self.read, self.totals = 0, 0, {}
-        self._maps, self._counts, self._lock = {}, {}, threading.Lock()
+        self._maps, self._counts = {}, {}
+        self._start()
+
+    def __getstate__(self):
+        """For another process: without what is kept of maps and what belongs to threads."""
+        return {name: value for name, value in vars(self).items() if name not in ('_lock', 'blurred')}
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        self._start()
+
+    def _start(self):
+        self._lock = threading.Lock()
         self.blurred = lru_cache(maxsize=16)(self._blurred)  # the self-check asks for each a few times
 
     def add(self, stem, points, size):

@@ -175,9 +175,14 @@ def score_all(items, count, truth, settings, workers):
     list of one sentence for each map without a score
     int, how many maps were resized
     """
+    found = in_order(partial(score_item, truth=truth, settings=settings), items, workers)
+    return collected(progress(found, total=count, unit='map', desc='scores'), truth)
+
+
+def collected(found, truth):
+    """What `score_all` returns, of what `score_item` returned of each item, in their order."""
     scores, failed, resized = {}, [], 0
-    found = in_order(partial(_score_item, truth=truth, settings=settings), items, workers)
-    for stem, result, size in progress(found, total=count, unit='map', desc='scores'):
+    for stem, result, size in found:
         if isinstance(result, str):
             failed.append(result)
         else:
@@ -186,7 +191,7 @@ def score_all(items, count, truth, settings, workers):
     return scores, failed, resized
 
 
-def _score_item(item, truth, settings):
+def score_item(item, truth, settings):
     """(stem, its scores, the map's size), or (stem, one sentence on why there are none, None)."""
     stem, source = item
     try:
