@@ -1,10 +1,13 @@
 """Compiled functions on disk: loaded as they are, made again where they cannot be."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from backend import kept, native, theano
-from tests.conftest import run_python
+from tests.conftest import ROOT, run_python
+from tests.helpers.modules import all_behind
 
 PREDICT = """
 import inputs, numpy as np
