@@ -5,6 +5,7 @@ import contextlib
 import os
 from functools import partial
 
+import utils.cluster.options as cluster
 from utils.command_line import DONE, SKIPPED, argument_parser, positive, progress, run, say, size
 from utils.data_sets.options import add_fixations
 from utils.errors import CouldNotStart
@@ -46,11 +47,13 @@ def parser():
         help='write pickles that are read sample by sample: for sets larger than memory',
     )
     option('--workers', type=positive, metavar='N', help='threads (default: one a processor)')
+    cluster.add_scheduler(parser)
     return parser
 
 
 def main(arguments=None):
     options = parser().parse_args(arguments)
+    cluster.check(options)
     if not (options.salicon or (options.images and options.fixations)):
         raise CouldNotStart(
             'say where SALICON is: --salicon DIR, or --images DIR, --maps DIR, --fixations PATH'
@@ -80,6 +83,10 @@ def main(arguments=None):
     make_folder(options.output)
 
     # - make the samples; the pickles grow with them and are there when all are done
+    if cluster.is_asked_for(options):
+        from utils.cluster.preparing import make_pngs
+
+        make_pngs(data_set, options)
     ready_for_threads()
     workers = options.workers or os.cpu_count()
     work = partial(prepare, data_set=data_set, output=options.output, size=options.size)

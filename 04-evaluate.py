@@ -3,6 +3,7 @@
 
 import os
 
+import utils.cluster.options as cluster
 import utils.evaluation.options as subjects
 from utils.command_line import DONE, SKIPPED, argument_parser, positive, printable, run, say
 from utils.data_sets.options import add_fixations
@@ -37,12 +38,18 @@ def parser():
     )
     subjects.add_snapshots(parser)
     option('--workers', type=positive, metavar='N', help='threads (default: one a processor)')
+    cluster.add_scheduler(parser)
     return parser
 
 
 def main(arguments=None):
     options = parser().parse_args(arguments)
     subjects.check(options)
+    cluster.check(
+        options,
+        snapshots='predict by 03 on it, and score the maps with --maps',
+        self_check='it is done once for a data set, here',
+    )
     if not options.snapshots:
         os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')  # the threads are ours, an image each
     from utils.evaluation import ground_truth, scores, tables
@@ -87,7 +94,13 @@ def score_maps(options, truth, settings, workers):
     from utils.evaluation.scores import described, score_all, summary
 
     files, skipped = maps_of(options, truth)
-    scores, failed, resized = score_all(files.items(), len(files), truth, settings, workers)
+    if cluster.is_asked_for(options):
+        from utils.cluster.scoring import score_all as score_there
+
+        found = score_there(files.items(), len(files), truth, settings, options)
+    else:
+        found = score_all(files.items(), len(files), truth, settings, workers)
+    scores, failed, resized = found
     if not scores:
         raise HadToStop(f'none of the {len(files)} maps could be scored: {failed[0]}')
     if resized:
