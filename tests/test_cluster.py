@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import time
@@ -16,8 +17,9 @@ import inputs
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT
-from tests.helpers import cluster_work
+from tests.conftest import ROOT, script
+from tests.helpers import cluster_work, evaluation_data, layouts
+from tests.helpers.layouts import tree
 from tests.helpers.training import seeded_samples, write_pickle
 from utils import files, image_sources, outputs, weights
 from utils.cluster import connection, options, predicting, processes, tasks, version, work
@@ -281,19 +283,15 @@ def test_threads_are_the_cores_divided(monkeypatch):
 # --- 03, 04 and 01 ---
 
 
-def tree(folder):
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob('*')) if p.is_file()}
-
-
 @pytest.fixture
 def images(tmp_path):
     """Forty small images, one of them broken, and one in a pickle of 01."""
     random, where = np.random.RandomState(0), tmp_path / 'images'
     (where / 'below').mkdir(parents=True)
     for number in range(40):
-        name = f'{"below/" if number % 2 else ""}{number}.png'
+        name = f'{"below/" if number % 2 else ""}photograph {number}.png'
         cv2.imwrite(str(where / name), random.randint(0, 256, (20 + number, 30, 3)).astype(np.uint8))
-    (where / '7.png').write_bytes(b'\x89PNG')
+    (where / 'photograph 8.png').write_bytes(b'\x89PNG')
     write_pickle(tmp_path / 'samples.pickle', seeded_samples(1, 3, 32, 32))
     return [str(where), str(tmp_path / 'samples.pickle')]
 
@@ -315,7 +313,88 @@ def test_maps_are_those_of_one_machine_and_a_node_compiles_once(address, folder,
             done = predicting.predict(sources, targets, asked(address, **more), WORK)
         found[where] = {source.path: why for source, why in done}
     assert found['here'] == found['there'] and len(found['here']) == 43
-    assert [path for path, why in found['there'].items() if why] == [str(tmp_path / 'images' / '7.png')]
+    assert [path for path, why in found['there'].items() if why] == [
+        str(tmp_path / 'images' / 'photograph 8.png')
+    ]
     assert tree(tmp_path / 'here') == tree(tmp_path / 'there')
     compiled = (folder / 'compiled' / 'log').read_text().split()
     assert len(compiled) == 1  # the other worker waited and found it there
+
+
+def test_03_on_workers(address, images, seeded_weights, tmp_path):
+    """The real network, relative names, an image that is broken, and maps that are there already."""
+    command = [*images, '--weights', seeded_weights, '--size', '32x32', '--batch-size', '2']
+    for output, *where in (['here'], ['there', '--scheduler', address]):
+        done = script('03-predict.py', *command, '--output', output, *where, cwd=tmp_path)
+        assert done.returncode == 1, done.stderr
+        assert 'skipped ' in done.stderr and 'photograph 8.png: the PNG is cut short' in done.stderr
+        assert done.stderr.endswith(f'42 of 43 images predicted, maps in {output}\n')
+    assert tree(tmp_path / 'here') == tree(tmp_path / 'there')
+
+    (tmp_path / 'there' / 'photograph 0.jpg').unlink()
+    again = [*command, '--output', 'there', '--scheduler', address, '--skip-existing']
+    done = script('03-predict.py', *again, cwd=tmp_path)
+    assert done.returncode == 1 and '41 of 43 images have their maps already' in done.stderr
+    assert tree(tmp_path / 'here') == tree(tmp_path / 'there')
+
+
+def test_03_is_interrupted_in_order(address, tmp_path, seeded_weights):
+    (tmp_path / 'images').mkdir()
+    cv2.imwrite(str(tmp_path / 'images' / '0.jpg'), np.zeros((400, 600, 3), np.uint8))
+    for number in range(1, 400):
+        os.link(tmp_path / 'images' / '0.jpg', tmp_path / 'images' / f'{number}.jpg')
+    command = ['images', '--weights', seeded_weights, '--scheduler', address, '--size', '64x64']
+    process = subprocess.Popen(
+        [sys.executable, ROOT / '03-predict.py', *map(str, command)],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    output = tmp_path / 'saliency'
+    while not (output.exists() and len(list(output.glob('*.jpg'))) > 5):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate()[1]
+    assert (process.returncode, said) == (130, '03-predict.py: interrupted; what was finished is kept\n')
+    finished = os.listdir(output)
+    time.sleep(0.5)
+    assert sorted(os.listdir(output)) == sorted(finished) and len(finished) < 400
+    assert not list(output.glob('.*'))
+
+
+@pytest.mark.parametrize('more', [[], ['--protocol', 'salicon'], ['--others', '0', '--metrics', 'sAUC,CC']])
+def test_04_on_workers(address, tmp_path, more):
+    """Byte for byte, with one map that is broken."""
+    evaluation_data.write_fixation_maps(tmp_path / 'fixations')
+    evaluation_data.write_maps(tmp_path / 'maps')
+    broken = sorted((tmp_path / 'maps').iterdir())[1]
+    broken.write_bytes(b'\x89PNG')
+    command = ['--maps', 'maps', '--fixations', 'fixations', *more]
+    for output, *where in (['here.json'], ['there.json', '--scheduler', address]):
+        done = script('04-evaluate.py', *command, '--output', output, *where, cwd=tmp_path)
+        assert done.returncode == 1, done.stderr
+        assert f'maps/{broken.name}: the PNG is cut short' in done.stderr
+    assert (tmp_path / 'here.json').read_bytes() == (tmp_path / 'there.json').read_bytes()
+
+
+def test_01_on_workers(address, tmp_path):
+    layouts.write_gaze_set(tmp_path / 'salicon', {'train': 9, 'val': 3, 'test': 2})
+    next((tmp_path / 'salicon' / 'maps').rglob('*.png')).write_bytes(b'')
+    for output, *where in (['here'], ['there', '--scheduler', address]):
+        command = ['--salicon', 'salicon', '--output', output, '--size', '64x48', *where]
+        done = script('01-data-preprocessing.py', *command, cwd=tmp_path)
+        assert done.returncode == 1, done.stderr
+        assert 'the file is empty' in done.stderr
+    assert tree(tmp_path / 'here') == tree(tmp_path / 'there')
+
+
+def test_local_workers(images, seeded_weights, tmp_path):
+    """Nothing of them is left behind, and none can be reached from elsewhere."""
+    command = [*images, '--weights', seeded_weights, '--size', '32x32', '--scheduler', 'local:2']
+    done = script('03-predict.py', *command, cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.endswith('42 of 43 images predicted, maps in saliency/\n')
+    with connection.connected(asked('local:1')) as cluster:
+        addresses = [cluster.client.scheduler.address, *connection.workers(cluster)]
+        assert all(address.startswith('tcp://127.0.0.1:') for address in addresses)
