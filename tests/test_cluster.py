@@ -94,8 +94,13 @@ def test_all_is_done_once_and_what_is_shared_arrives(cluster):
 def test_items_are_taken_as_they_are_needed(cluster):
     """A list of a million is never handed to the scheduler at once."""
     taken: list = []
-    items = (taken.append(number) or number for number in range(10**6))
-    found = work.spread(cluster, f'{WORK}.squares', None, items, 1)
+
+    def items():
+        for number in range(10**6):
+            taken.append(number)
+            yield number
+
+    found = work.spread(cluster, f'{WORK}.squares', None, items(), 1)
     for _, _ in zip(found, range(20)):
         pass
     found.close()
@@ -291,7 +296,8 @@ def images(tmp_path):
     for number in range(40):
         name = f'{"below/" if number % 2 else ""}photograph {number}.png'
         cv2.imwrite(str(where / name), random.randint(0, 256, (20 + number, 30, 3)).astype(np.uint8))
-    (where / 'photograph 8.png').write_bytes(b'\x89PNG')
+    whole = (where / 'photograph 8.png').read_bytes()
+    (where / 'photograph 8.png').write_bytes(whole[:-9])
     write_pickle(tmp_path / 'samples.pickle', seeded_samples(1, 3, 32, 32))
     return [str(where), str(tmp_path / 'samples.pickle')]
 
@@ -299,7 +305,7 @@ def images(tmp_path):
 def test_maps_are_those_of_one_machine_and_a_node_compiles_once(address, folder, images, tmp_path):
     weights_file = tmp_path / 'weights.npz'
     weights.save(weights_file, inputs.generator_arrays(1))
-    sources = image_sources.find(images)
+    sources, _ = image_sources.find(images)
     formats = ['jpg', 'npy', 'overlay']
     found = {}
     for where in ('here', 'there'):
@@ -308,9 +314,9 @@ def test_maps_are_those_of_one_machine_and_a_node_compiles_once(address, folder,
         if where == 'here':
             done = write_all(sources, targets, cluster_work.Network(48, 32), 'w.npz', 3)
         else:
-            more = {'weights': str(weights_file), 'output': str(tmp_path / where)}
-            more |= {'size': (48, 32), 'batch_size': 3}
-            done = predicting.predict(sources, targets, asked(address, **more), WORK)
+            given = asked(address, weights=str(weights_file), output=str(tmp_path / where))
+            given.size, given.batch_size = (48, 32), 3
+            done = predicting.predict(sources, targets, given, WORK)
         found[where] = {source.path: why for source, why in done}
     assert found['here'] == found['there'] and len(found['here']) == 43
     assert [path for path, why in found['there'].items() if why] == [

@@ -4,6 +4,7 @@ import importlib
 import re
 
 from tests.conftest import ROOT
+from utils import VERSION
 
 README = (ROOT / 'README.md').read_text()
 CODE = [
@@ -30,6 +31,15 @@ def test_links_lead_somewhere():
         assert (ROOT / link).exists(), link
 
 
+def test_the_version_is_the_same_wherever_it_stands():
+    citation = (ROOT / 'CITATION.cff').read_text()
+    (version,), (date,) = (
+        re.findall(rf'^{key}: (\S+)$', citation, re.MULTILINE) for key in ('version', 'date-released')
+    )
+    changes = re.findall(r'^## (.*)$', (ROOT / 'CHANGELOG.md').read_text(), re.MULTILINE)
+    assert version == VERSION and changes[0] == f'{VERSION}, {date}'
+
+
 def options_of(name):
     """The options of a script; of the numbered ones those too that modules add."""
     if name.startswith('0'):
@@ -47,3 +57,17 @@ def test_commands_name_scripts_and_options_that_exist():
         known = options_of(name)
         for option in re.findall(r'(?<= )--[\w-]+', arguments):
             assert option in known, f'{name} has no {option}'
+
+
+def test_the_figure_of_the_rooms_is_current():
+    from docs import rooms
+
+    assert (ROOT / 'docs' / 'rooms.svg').read_text() == rooms.svg()
+
+
+def test_the_documents_name_files_that_exist():
+    for path in (ROOT / 'CONTRIBUTING.md', *(ROOT / 'docs').glob('*.md')):
+        for name in re.findall(
+            r'`((?:utils|models|backend|weights|tests|docker|docs|benchmarks)/[\w/.]+)`', path.read_text()
+        ):
+            assert (ROOT / name).exists(), f'{path.name}: {name}'

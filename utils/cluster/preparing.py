@@ -2,7 +2,6 @@
 
 import copy
 import os
-import pickle
 
 from utils import files
 from utils.cluster.connection import connected, look_around, workers
@@ -25,9 +24,11 @@ def make_pngs(data_set, options):
     HadToStop
         See `utils.cluster.work.spread`.
     """
+    import cloudpickle
+
     records, without = data_set.records, copy.copy(data_set)
     without.records = []
-    shared = pickle.dumps(without, pickle.HIGHEST_PROTOCOL)
+    shared = cloudpickle.dumps(without)  # it may hold functions that were made in others
     settings = options.output, options.size
     with connected(options) as cluster, progress(total=len(records), unit='image', desc='PNGs') as bar:
         first = next(record.image for record in records if record.image)
