@@ -6,6 +6,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # python -P and -I leave it out
 
+import utils.cluster.options as cluster
 import utils.evaluation.options as subjects
 from utils.command_line import DONE, SKIPPED, argument_parser, counted, positive, run, say, show
 from utils.data_sets.options import add_fixations, add_orientation
@@ -44,6 +45,7 @@ def parser():
     )
     subjects.add_snapshots(parser)
     option('--workers', type=positive, metavar='N', help='threads (default: one a processor)')
+    cluster.add_scheduler(parser)
     return parser
 
 
@@ -55,6 +57,11 @@ def main(arguments=None):
         show(known.table() + '\n')
         return DONE
     subjects.check(options)
+    cluster.check(
+        options,
+        snapshots='predict by 03 on it, and score the maps with --maps',
+        self_check='it is done once for a data set, here',
+    )
     if not options.snapshots:
         os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')  # the threads are ours, an image each
     from utils import parallel
@@ -104,7 +111,13 @@ def score_maps(options, truth, settings, workers):
     if tables.has_page(options.output):
         pictures = page.pictures_of(files, truth, settings, options.images, workers)
     by_size = sorted(files.items(), key=lambda item: truth.images[item[0]].size)  # they share what sAUC needs
-    scores, failed, seen = score_all(by_size, len(files), truth, settings, workers)
+    if cluster.is_asked_for(options):
+        from utils.cluster.scoring import score_all as score_there
+
+        scored = score_there(by_size, len(files), truth, settings, options)
+    else:
+        scored = score_all(by_size, len(files), truth, settings, workers)
+    scores, failed, seen = scored
     if not scores and seen['another shape'] == len(failed):  # nothing is wrong with them: see --stretch
         return SKIPPED, skipped + failed
     if not scores:

@@ -165,15 +165,28 @@ def make_folder(path):
     CouldNotStart
         If it cannot be made or written to.
     """
-    probe = os.path.join(path, _temporary('-probe'))
     try:
         os.makedirs(path, exist_ok=True)
-        write_bytes(probe, b'probe')
-        now = os.stat(probe).st_mtime  # by the clock of the file server, as the other files' times are
-        os.unlink(probe)
+        with probe(path) as name:
+            now = os.stat(name).st_mtime  # by the clock of the file server, as the other files' times are
     except OSError as error:
         raise CouldNotStart(f'cannot write to the folder {path}: {describe(error)}') from None
     _clean(path, lambda entry: _is_abandoned(entry, now))
+
+
+@contextlib.contextmanager
+def probe(folder):
+    """A small file in `folder` while the block lasts, by which another machine can tell that it sees it.
+
+    Raises
+    ------
+    OSError
+        If nothing can be written there.
+    """
+    path = os.path.join(folder, _temporary('-probe'))
+    write_bytes(path, b'probe')
+    yield path
+    os.unlink(path)
 
 
 def _clean(folder, abandoned):

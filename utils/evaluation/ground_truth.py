@@ -64,7 +64,19 @@ class GroundTruth:
         self.outside, self.read, self.totals = 0, 0, {}
         self.set, self.sigma, self.multiplicity, self.said, self.others = None, None, True, [], set()
         self._image_paths, self._stretch = {}, False
-        self._maps, self._counts, self._all, self._lock = {}, {}, None, threading.Lock()
+        self._maps, self._counts, self._all = {}, {}, None
+        self._start()
+
+    def __getstate__(self):
+        """For another process: without what is kept of maps and what belongs to threads."""
+        return {name: value for name, value in vars(self).items() if name not in ('_lock', 'blurred')}
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        self._start()
+
+    def _start(self):
+        self._lock = threading.Lock()
         self.blurred = lru_cache(maxsize=16)(self._blurred)  # the self-check asks for each a few times
 
     def add(self, stem, points, size):
