@@ -33,29 +33,49 @@ def function(name, make, *sources):
     """
     if theano.config.device != 'cpu':
         return make()
-    path = os.path.join(native.folder(), f'{name}-{_key(sources)}.pickle')
-    data = native.whole(path)
-    if data is not None:
-        optimise, theano.config.reoptimize_unpickled_function = (
-            theano.config.reoptimize_unpickled_function,
-            False,
-        )
-        try:
-            return pickle.loads(data)
-        except Exception:  # as where one of Theano's own modules was deleted or another made
-            pass
-        finally:
-            theano.config.reoptimize_unpickled_function = optimise
-    made = make()
+    file = f'{name}-{_key(sources)}.pickle'
+    found = _read(file)
+    if found is None:
+        found = make()
+        _write(file, found)
+    return found
+
+
+def _read(file):
+    """What was kept under that name; None if nothing was, or if it is damaged."""
+    try:
+        data = native.whole(os.path.join(native.folder(), file))
+    except OSError:  # no folder: `_write` says so
+        return None
+    if data is None:
+        return None
+    optimise = theano.config.reoptimize_unpickled_function
+    theano.config.reoptimize_unpickled_function = False
+    try:
+        return pickle.loads(data)
+    except Exception as error:  # one of Theano's own modules was deleted or replaced, say
+        print(f'the kept {file} cannot be used, it is made again: {_line(error)}', file=sys.stderr)
+        return None
+    finally:
+        theano.config.reoptimize_unpickled_function = optimise
+
+
+def _write(file, made):
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(DEEP)
     try:
-        native.keep(path, pickle.dumps(made, pickle.HIGHEST_PROTOCOL))
-    except (OSError, RecursionError):  # a full disk, say: it is there all the same
-        pass
+        data = pickle.dumps(made, pickle.HIGHEST_PROTOCOL)
+        # asked for here again: while it compiles, Theano removes what folders are empty
+        native.keep(os.path.join(native.folder(), file), data)
+    except (OSError, RecursionError) as error:  # a full disk, say
+        print(f'{file} cannot be kept, the next start makes it again: {_line(error)}', file=sys.stderr)
     finally:
         sys.setrecursionlimit(limit)
-    return made
+
+
+def _line(error):
+    """One line of text for an error."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _key(sources):
@@ -69,7 +89,7 @@ def _key(sources):
         np.__version__,
         *sorted(settings),
         ' '.join(sorted(native.cpu_features())),
-        f'{winograd.usable()} {onednn.usable()}',
+        f'{native.usable(winograd.engine)} {onednn.usable()}',
         *(hashlib.sha256(path.read_bytes()).hexdigest() for path in code),
     ]
     return hashlib.sha256('\0'.join(parts).encode()).hexdigest()[:24]

@@ -1,5 +1,16 @@
 """Where the memory, of the card or of the computer, is too little for a batch: how large one may be."""
 
+# What an error says, in small letters, that means too little memory and is no MemoryError.
+MESSAGES = (
+    'failed to allocate',  # Theano: CorrMM, GpuCorrMM, elementwise and pooling Ops
+    'could not allocate',  # Theano: the workspaces of cuDNN's convolutions
+    'unable to allocate',  # Theano: Split
+    'out of memory',  # CUDA's driver, through libgpuarray and pygpu
+    'alloc_failed',  # CUDNN_STATUS_ALLOC_FAILED, CUBLAS_STATUS_ALLOC_FAILED
+    'allocation_failed',  # CUDNN_STATUS_INTERNAL_ERROR_.._ALLOCATION_FAILED, cuDNN 9
+    'allocation failed',  # libgpuarray, of cuBLAS
+)
+
 
 class OutOfMemory(MemoryError):
     """Too little memory for a batch; `advice` is a sentence that says what fits."""
@@ -35,7 +46,7 @@ def call(function, *batch):
 def _is_it(error):
     """Theano and pygpu have no class of their own for it."""
     text = str(error).lower()
-    return isinstance(error, MemoryError) or 'allocate' in text or 'memory' in text
+    return isinstance(error, MemoryError) or any(message in text for message in MESSAGES)
 
 
 def _what_fits(function, batch):

@@ -2,11 +2,13 @@
 
 import contextlib
 import ctypes
+import functools
 import hashlib
 import os
 import platform
 import stat
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -36,6 +38,29 @@ def threads():
     if wanted.isdecimal() and int(wanted):
         return min(int(wanted), 1024)
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
+def wanted():
+    """Whether C++ convolutions are to run here: not turned off, on the CPU, and one with AVX2 and FMA."""
+    import theano
+
+    turned_off = os.environ.get('SALGAN_CONV') in ('corrmm', 'onednn')
+    return not turned_off and theano.config.device == 'cpu' and {'avx2', 'fma'} <= cpu_features()
+
+
+def usable(load):
+    """Whether C++ convolutions are wanted, and the compiler takes them; if not, the reason is printed.
+
+    `load` is the function without arguments that loads them by `loaded`.
+    """
+    if not wanted():
+        return False
+    try:
+        load()
+    except OSError as error:
+        print(f'convolutions are left to others, several times slower: {error}', file=sys.stderr)
+        return False
+    return True
 
 
 def loaded(source, *flags):
@@ -76,7 +101,7 @@ def loaded(source, *flags):
 def folder():
     """A folder in Theano's that belongs to this user and that nobody else can write to.
 
-    What is loaded from it is run, so that where there is none, a temporary one must do.
+    Code is loaded from it, so if it is not private a temporary folder is used instead.
     """
     import theano
 
@@ -85,8 +110,15 @@ def folder():
         os.mkdir(path, 0o700)
     status = os.lstat(path)
     if status.st_uid != os.geteuid() or status.st_mode & 0o022 or not stat.S_ISDIR(status.st_mode):
-        return tempfile.mkdtemp(prefix='salgan-')
+        return _temporary(path).name
     return path
+
+
+@functools.cache
+def _temporary(instead_of):
+    """A folder that is removed when this process ends."""
+    print(f'{instead_of} is not private, so what is compiled is not kept: delete it', file=sys.stderr)
+    return tempfile.TemporaryDirectory(prefix='salgan-')
 
 
 def whole(path):

@@ -4,13 +4,13 @@ import inputs
 import numpy as np
 import pytest
 
-from backend import convolutions, lasagne, theano, winograd
+from backend import convolutions, lasagne, native, theano
 from models.model_bce import ModelBCE
 from models.model_salgan import ModelSALGAN
 from tests.conftest import passes_when_compiled, run_python
+from tests.helpers.engines import needs_cpp
 
 T = theano.tensor
-needs_avx2 = pytest.mark.skipif(not winograd.usable(), reason='no AVX2 and FMA here, or turned off')
 
 
 def ops(function):
@@ -32,14 +32,19 @@ def layer(filters, flip, upscaled, dtype='float32'):
     return [x, e], [y, *theano.grad(None, [x, shared], known_grads={y: e})]
 
 
-@needs_avx2
+@needs_cpp
+def test_they_run_on_this_cpu():
+    assert native.usable(convolutions.engine)
+
+
+@needs_cpp
 @pytest.mark.parametrize('sanitisers', [[], ['-fsanitize=address,undefined', '-fno-sanitize-recover=all']])
 def test_every_gradient_against_plain_sums_in_float64(sanitisers, tmp_path):
     """Odd channel counts, sides of 1 to 256, any number of threads: tests/convolutions_check.cpp."""
     passes_when_compiled('convolutions_check.cpp', sanitisers, tmp_path)
 
 
-@needs_avx2
+@needs_cpp
 @pytest.mark.parametrize('upscaled', [False, True])
 @pytest.mark.parametrize('flip', [False, True])
 @pytest.mark.parametrize(
@@ -67,7 +72,7 @@ def test_a_layer_and_its_gradients_are_those_of_float64(n, channels, filters, ro
         np.testing.assert_allclose(array, expected, rtol=0, atol=3e-6 * np.abs(expected).max())
 
 
-@needs_avx2
+@needs_cpp
 def test_training_leaves_to_theano_the_last_layer_and_the_discriminator():
     model = ModelSALGAN(32, 32)
     for function, layers in ((ModelBCE(32, 32).G_trainFunction, 19), (model.G_trainFunction, 19)):
@@ -81,7 +86,7 @@ def test_training_leaves_to_theano_the_last_layer_and_the_discriminator():
     assert not ops(model.D_trainFunction)
 
 
-@needs_avx2
+@needs_cpp
 def test_an_update_has_the_same_bytes_at_any_number_of_threads():
     after = []
     for threads in ('1', '2', '3'):
@@ -96,7 +101,7 @@ def test_an_update_has_the_same_bytes_at_any_number_of_threads():
             np.testing.assert_array_equal(ours, first)
 
 
-@needs_avx2
+@needs_cpp
 def test_what_is_used_elsewhere_is_still_computed():
     """An upscaled input, or its gradient, that somebody asks for besides."""
     variables, (y, to_input, to_filters) = layer(np.ones((16, 16, 3, 3)), True, True)
@@ -130,7 +135,7 @@ def test_other_convolutions_are_left_alone():
         assert not ops(theano.function([x, given], y, on_unused_input='ignore'))
 
 
-@needs_avx2
+@needs_cpp
 def test_arrays_that_do_not_fit_are_refused():
     variables, outputs = layer(np.ones((16, 16, 3, 3)), True, False)
     function = theano.function(variables, outputs)

@@ -18,6 +18,7 @@ import pytest
 
 from tests.conftest import ROOT, script
 from utils import weights
+from utils.files import LOCK
 
 SCRIPT = ROOT / 'weights' / 'fetch.py'
 NAME = 'discrim_modelWeights0090.npz'
@@ -72,6 +73,10 @@ def send(handler, data, length=None):
     handler.wfile.write(data)
 
 
+def visible(folder):
+    return sorted(path.name for path in folder.glob('*') if path.name != LOCK)
+
+
 class Folder:
     """A folder to fetch into, and a manifest of one file."""
 
@@ -107,15 +112,15 @@ class Folder:
 
     def refused(self, *arguments):
         """What a fetch says that gets nothing; nothing is left behind."""
-        before = sorted(self.file.parent.glob('*')) if self.file.parent.exists() else []
+        before = self.names
         process = self.fetch(*arguments)
         assert process.returncode == 2, process.stderr
-        assert sorted(self.file.parent.glob('*')) == before
+        assert self.names == before
         return process.stderr
 
     @property
     def names(self):
-        return sorted(file.name for file in self.file.parent.iterdir())
+        return visible(self.file.parent)
 
     @property
     def record(self):
@@ -397,7 +402,8 @@ def test_archives_with_names_that_lead_elsewhere(folder, server, good):
     before = sorted(folder.path.rglob('*'))
     said = folder.refused()
     assert said.count(f': the archive does not hold {NAME}\n') == len(names)
-    assert sorted(set(folder.path.rglob('*')) - {folder.file.parent}) == before
+    left = {path for path in folder.path.rglob('*') if path.name != LOCK}
+    assert sorted(left - {folder.file.parent}) == before
     assert not os.path.lexists(f'/{NAME}')
     decoys = [(name, b'decoy') for name in names]
     server.pages['/model.zip'] = archive(*decoys, ('SalGAN/' + NAME, good))
@@ -478,7 +484,7 @@ def test_killed_and_run_again(folder, server, good, halting, how):
     if how == signal.SIGINT:
         assert process.returncode == 130
         assert said == 'fetch.py: interrupted; what was finished is kept\n'
-        assert list(folder.file.parent.iterdir()) == []
+        assert folder.names == []
     halting.set()
     folder.fetched()
     assert folder.file.read_bytes() == good
@@ -513,7 +519,7 @@ def test_a_full_disk(folder, server, good, small_disk):
         assert process.stderr == (
             f'fetch.py: {folder.file}: the disk is full; free some space and run the same command again\n'
         )
-        assert list(small_disk.iterdir()) == []
+        assert visible(small_disk) == []
     assert '/b' not in server.asked
 
 

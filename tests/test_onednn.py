@@ -7,9 +7,9 @@ import pytest
 
 from backend import onednn, theano
 from tests.conftest import run_python
+from tests.helpers.engines import needs_onednn
 
 T = theano.tensor
-needs_onednn = pytest.mark.skipif(not onednn.usable(), reason='oneDNN is not installed, or turned off')
 
 
 def layer(pad, flip, dtype='float32'):
@@ -22,6 +22,11 @@ def layer(pad, flip, dtype='float32'):
 def tasks(function):
     nodes = function.maker.fgraph.toposort()
     return sorted(node.op.task for node in nodes if isinstance(node.op, onednn.OneDNNConvolution))
+
+
+@needs_onednn
+def test_it_is_here():
+    assert onednn.usable()
 
 
 @needs_onednn

@@ -12,6 +12,7 @@ from backend import lasagne, theano
 from tests.conftest import ROOT
 from utils import samples, weights  # noqa: F401  (here, so that no fork imports them anew)
 from utils.command_line import run
+from utils.files import LOCK
 from utils.training import monitor, run_record  # noqa: F401  (here, so that no fork imports them anew)
 
 
@@ -130,6 +131,11 @@ def forked(arguments, prepare=None, build=small_build, stderr=None):
         os._exit(int(end.code or 0))
     finally:
         os._exit(99)
+
+
+def times_of(folder):
+    """When each file below `folder` was last written to, but for the lock's, which every start takes."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob('*') if path.name != LOCK}
 
 
 def wait_for_line(process, start):

@@ -1,13 +1,12 @@
 """What a training run was made with, kept beside it, so that nobody goes on with something else unawares."""
 
-import contextlib
-import fcntl
 import glob
 import json
 import os
 
+from utils import files
 from utils.command_line import CouldNotStart, say
-from utils.files import is_temporary, make_folder, write_bytes
+from utils.files import make_folder, write_bytes
 from utils.training import checkpoint, snapshots
 
 NAME = 'run.json'
@@ -102,15 +101,9 @@ def _lock(folder):
     """Keeps other runs out of `folder` until this process ends, however it ends."""
     make_folder(folder)
     try:
-        fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        files.lock(folder)
     except BlockingIOError:
         raise CouldNotStart(f'{folder}: a run is under way in it; choose another --output') from None
-    except OSError:
-        return  # a file system without locks
-    # What a killed run left; make_folder goes by process numbers, and in a container each run has the same.
-    for name in filter(is_temporary, os.listdir(folder)):
-        with contextlib.suppress(OSError):
-            os.unlink(os.path.join(folder, name))
 
 
 def _holds_run(folder):
