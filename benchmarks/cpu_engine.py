@@ -37,8 +37,9 @@ def peak():
 def theano(task, folder, images):
     from models.model_bce import ModelBCE
     from models.model_salgan import ModelSALGAN
+    from models.parameters import set_values
     from models.prediction import Predictor
-    from utils.weights import read_generator, set_values
+    from utils.weights import read_generator
 
     arrays = read_generator(os.path.join(folder, 'generator.npz'))
     if task == 'predict':
@@ -100,7 +101,7 @@ def onnxruntime(task, folder, images):
 def ncnn(task, folder, images):
     import ncnn
 
-    from utils.weights import MEAN_BGR
+    from utils.architecture import MEAN_BGR
 
     net = ncnn.Net()
     net.opt.num_threads = int(os.environ['OMP_NUM_THREADS'])

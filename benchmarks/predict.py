@@ -125,10 +125,11 @@ MAKE = """
 import os
 import numpy as np
 from utils import weights
+from utils.architecture import generator_layout
 from utils.images import write_image
 rng = np.random.RandomState(0)
 if not os.path.exists({weights!r}):
-    arrays = [rng.randn(*shape).astype(np.float32) * 0.02 for _, _, shape in weights.generator_layout()]
+    arrays = [rng.randn(*shape).astype(np.float32) * 0.02 for _, _, shape in generator_layout()]
     weights.save({weights!r}, arrays)
 write_image({image!r}, rng.randint(0, 256, (480, 640, 3)).astype(np.uint8))
 """

@@ -41,10 +41,10 @@ def main():
 
     import numpy as np
 
-    from utils import weights
+    from utils import architecture, weights
 
     rng = np.random.RandomState(0)
-    arrays = [rng.randn(*shape).astype(np.float32) * 0.02 for _, _, shape in weights.generator_layout()]
+    arrays = [rng.randn(*shape).astype(np.float32) * 0.02 for _, _, shape in architecture.generator_layout()]
     with tempfile.TemporaryDirectory() as folder:
         files = {'stored': os.path.join(folder, 'a.npz'), 'compressed': os.path.join(folder, 'b.npz')}
         weights.save(files['stored'], arrays)

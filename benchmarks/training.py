@@ -47,7 +47,7 @@ def measure(options):
 
     from models.model_bce import ModelBCE
     from models.model_salgan import ModelSALGAN
-    from utils.weights import set_values
+    from models.parameters import set_values
 
     width, height = map(int, options.size.split('x'))
     model: Any = (ModelBCE if options.measure == 'bce' else ModelSALGAN)(width, height, options.batch_size)

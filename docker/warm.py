@@ -38,12 +38,11 @@ def compile_all():
     from models.model_bce import ModelBCE
     from models.model_salgan import ModelSALGAN
     from models.prediction import Predictor
-    from utils.weights import generator_layout
+    from utils.architecture import generator_layout
 
     Predictor([np.zeros(shape, np.float32) for _, _, shape in generator_layout()], 64, 48)
-    ModelBCE(64, 48).G_trainFunction  # noqa: B018
-    salgan = ModelSALGAN(64, 48)
-    salgan.G_trainFunction, salgan.D_trainFunction  # noqa: B018
+    ModelBCE(64, 48).compile()
+    ModelSALGAN(64, 48).compile()
 
 
 def with_stubs(stubs, scratch):

@@ -3,12 +3,13 @@
 import numpy as np
 import theano
 import theano.tensor as T
+from lasagne import nonlinearities
 from lasagne.init import Constant, GlorotUniform
-from lasagne.layers import Layer
+from lasagne.layers import DenseLayer, Layer
 from lasagne.nonlinearities import rectify
 from theano.tensor.signal.pool import pool_2d
 
-from utils.weights import MEAN_BGR
+from utils import architecture
 
 
 class _Widen(theano.scalar.Cast):
@@ -25,7 +26,7 @@ class RGBtoBGRLayer(Layer):
     """RGB images in 0..255 -> BGR minus VGG-16's mean colour."""
 
     def get_output_for(self, input, **kwargs):
-        mean = np.array(MEAN_BGR, theano.config.floatX).reshape(1, 3, 1, 1)
+        mean = np.array(architecture.MEAN_BGR, theano.config.floatX).reshape(1, 3, 1, 1)
         return input[:, ::-1] - mean
 
 
@@ -132,6 +133,34 @@ class Upscale2DLayer(Layer):
         for axis in (2, 3):
             input = T.extra_ops.repeat(input, self.scale_factor, axis)
         return input
+
+
+def stack(net, layers, **keywords):
+    """`net` with `layers` of `utils.architecture` on top of its last one.
+
+    Parameters
+    ----------
+    net : dict of Lasagne layers
+    layers : sequence of `utils.architecture.Layer`
+    keywords
+        Of every convolution, see `Conv2DLayer`.
+    """
+    net = dict(net)
+    top = list(net.values())[-1]
+    for layer in layers:
+        nonlinearity = getattr(nonlinearities, layer.nonlinearity)
+        if layer.kind == architecture.POOL:
+            top = MaxPool2DLayer(top, layer.side)
+        elif layer.kind == architecture.UPSCALE:
+            top = Upscale2DLayer(top, layer.side)
+        elif layer.kind == architecture.DENSE:
+            top = DenseLayer(top, layer.units, nonlinearity=nonlinearity)
+        else:
+            kind = WeightNormConv2DLayer if layer.kind == architecture.WEIGHT_NORM else Conv2DLayer
+            side = {'filter_size': layer.side, 'pad': layer.side // 2, 'flip_filters': layer.flips}
+            top = kind(top, layer.units, nonlinearity=nonlinearity, **side, **keywords)
+        net[layer.name] = top
+    return net
 
 
 def _plus(size, difference):

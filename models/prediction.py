@@ -10,7 +10,8 @@ from lasagne.layers import get_all_params
 from backend import kept, memory
 from models import generator
 from models.model import Model
-from utils.weights import generator_layout
+from utils import architecture
+from utils.architecture import generator_layout
 
 
 class Predictor:
@@ -21,13 +22,16 @@ class Predictor:
     arrays : list of 54 float32 arrays, see `utils.weights.read_generator`
         Kept, not copied.
     width, height : int
-        Multiples of 16.
+        Multiples of 16; attributes too.
     """
 
     def __init__(self, arrays, width=256, height=192):
         generator.check_size(height, width)
+        self.width, self.height = width, height
         here = Path(__file__).parent
-        self._function, self._parameters = kept.function('prediction', _compile, *here.glob('*.py'))
+        self._function, self._parameters = kept.function(
+            'prediction', _compile, *here.glob('*.py'), architecture.__file__
+        )
         self.set_weights(arrays)
 
     def set_weights(self, arrays):

@@ -39,17 +39,6 @@ def converted(*arguments):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_the_steps_are_the_networks():
-    steps = weights.generator_steps()
-    assert [layer for step, layer in steps if step == 'convolution'] == [
-        layer for layer, parameter, _ in weights.generator_layout() if parameter == 'W'
-    ]
-    kinds = [step for step, _ in steps]
-    assert kinds.count('pool') == kinds.count('upscale') == 4
-    assert steps[2] == ('pool', None) and steps[3] == ('convolution', 'conv2_1')
-    assert steps[20:22] == [('upscale', None), ('convolution', 'uconv4_3')]
-
-
 def test_only_the_decoders_filters_are_turned_round():
     arrays = inputs.generator_arrays(7)
     turned = weights.flipped(arrays)

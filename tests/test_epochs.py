@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import GOLDEN, ROOT
-from tests.helpers.training import load_02
+from utils.training.options import COSTS
 
 RECORDS = sorted((GOLDEN / 'network').glob('epoch_*.json'))
 SHORT = {('epoch_salgan', 'float32')}
@@ -54,7 +54,7 @@ def test_the_loop_is_the_originals(path, environment, tmp_path):
         )
 
     # the epochs' values: means of our own costs, and within the noise the original's, which it printed
-    names = load_02().COSTS[mode]
+    names = COSTS[mode]
     means = np.array([[row[name] for name in names] for row in ours['history']])
     own = np.reshape(costs, (epochs, -1, len(names)))
     np.testing.assert_allclose(means, own.mean(axis=1), rtol=1e-12, atol=0)

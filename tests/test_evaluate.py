@@ -1,8 +1,6 @@
 """The whole command, as a user runs it."""
 
-import argparse
 import csv
-import importlib.util
 import json
 import os
 import shutil
@@ -22,13 +20,10 @@ from tests.helpers.evaluation_data import (
     write_json,
     write_maps,
 )
-from utils import image_sources, metrics
+from utils import metrics
+from utils.architecture import generator_layout
 from utils.evaluation import ground_truth
-from utils.evaluation.ground_truth import GroundTruth
 from utils.evaluation.scores import METRICS
-from utils.images import shrink
-from utils.saliency_maps import finish
-from utils.weights import generator_layout
 
 
 def evaluate(*arguments, **more):
@@ -281,52 +276,6 @@ def test_self_check(data, tmp_path):
 
 
 # --- snapshots ---
-
-
-@pytest.fixture(scope='module')
-def module():
-    """04-evaluate.py as a module."""
-    specification = importlib.util.spec_from_file_location('evaluate', ROOT / '04-evaluate.py')
-    assert specification and specification.loader
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
-def test_snapshots_are_found_by_epoch(module, tmp_path):
-    names = ['gen_modelWeights0003.npz', 'gen_modelWeights0120.npz', 'gen_modelWeights12000.npz']
-    for name in [*reversed(names), 'discrim_modelWeights0003.npz', 'history.csv', 'gen_modelWeights.npz']:
-        (tmp_path / name).touch()
-    found = module.find_snapshots(str(tmp_path))
-    assert list(found.items()) == [
-        (epoch, str(tmp_path / name)) for epoch, name in zip((3, 120, 12000), names)
-    ]
-
-
-@pytest.mark.parametrize('batch_size', [1, 5, 100])
-def test_predictions_are_made_as_03_makes_them(module, tmp_path, batch_size):
-    truth, random = GroundTruth('by hand'), np.random.RandomState(0)
-    for number, stem in enumerate(STEMS):
-        truth.add(stem, [[0, 0]], (40 + number, 60))
-        image = random.randint(0, 256, (40 + number, 60, 3)).astype(np.uint8)
-        cv2.imwrite(str(tmp_path / f'{stem}.png'), image)
-    (tmp_path / f'{STEMS[2]}.png').write_bytes(b'\x89PNG')
-    sources = {source.name: source for source in image_sources.find([str(tmp_path)])}
-    options = argparse.Namespace(size=(32, 16), batch_size=batch_size)
-    seen = []
-
-    def predictor(images):
-        seen.append(len(images))
-        assert images.dtype == np.uint8 and images.shape[1:] == (16, 32, 3)
-        return images[..., 0] / np.float32(255)
-
-    found = dict(module.predictions(sources, predictor, options, truth))
-    assert list(found) == STEMS and sum(seen) == len(STEMS) - 1 and max(seen) <= batch_size
-    assert f'{STEMS[2]}.png' in str(found.pop(STEMS[2]))
-    for stem, made in found.items():
-        image = sources[stem].read()[0]
-        red = shrink(image, 32, 16)[..., 0] / np.float32(255)
-        assert np.array_equal(made, finish(red, *image.shape[:2]))
 
 
 @pytest.mark.long

@@ -7,8 +7,8 @@ import pytest
 
 from tests.helpers.evaluation_data import SIZE, STEMS, fixation_map, points, saliency_map
 from utils import metrics
-from utils.command_line import CouldNotStart
 from utils.data_sets import salicon
+from utils.errors import CouldNotStart
 from utils.evaluation.ground_truth import GroundTruth
 from utils.evaluation.scores import (
     METRICS,
@@ -17,7 +17,7 @@ from utils.evaluation.scores import (
     chosen,
     described,
     score,
-    score_item,
+    score_all,
     summary,
 )
 
@@ -110,11 +110,12 @@ def test_only_what_is_asked_for(truth):
 def test_items_that_cannot_be_scored_are_named(truth, tmp_path):
     (tmp_path / 'cut.png').write_bytes(b'\x89PNG')
     np.save(tmp_path / 'nan.npy', np.full(SIZE, np.nan))
-    for name in ('cut.png', 'nan.npy'):
-        stem, sentence, size = score_item((STEM, str(tmp_path / name)), truth, settings())
-        assert stem == STEM and name in sentence and size is None
-    stem, values, size = score_item((STEM, saliency_map(0)), truth, settings())
-    assert set(values) == set(METRICS['mit']) and size == SIZE
+    items = [(STEM, str(tmp_path / name)) for name in ('cut.png', 'nan.npy')]
+    scores, failed, resized = score_all(items, 2, truth, settings(), 2)
+    assert (scores, resized, len(failed)) == ({}, 0, 2)
+    assert 'cut.png' in failed[0] and 'nan.npy' in failed[1]
+    scores, failed, resized = score_all([(STEM, saliency_map(0)[1:])], 1, truth, settings(), 2)
+    assert set(scores[STEM]) == set(METRICS['mit']) and (failed, resized) == ([], 1)
 
 
 def test_summary_counts_images_where_the_metric_is_defined():

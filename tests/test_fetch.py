@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT, script
-from utils import weights
+from utils import architecture, weights
 from utils.files import LOCK
 
 SCRIPT = ROOT / 'weights' / 'fetch.py'
@@ -29,7 +29,7 @@ def good(tmp_path_factory):
     """The bytes of a sound discriminator, as small as one may be (its fc4 has one unit)."""
     path = tmp_path_factory.mktemp('good') / 'a.npz'
     rng = np.random.RandomState(0)
-    weights.save(path, [rng.rand(*shape) for _, _, shape in weights.discriminator_layout(units=1)])
+    weights.save(path, [rng.rand(*shape) for _, _, shape in architecture.discriminator_layout(fc4_units=1)])
     return path.read_bytes()
 
 
@@ -293,7 +293,7 @@ def test_a_file_that_changed(folder, server, good, tmp_path):
     folder.write_manifest('/a')
     folder.fetched()
     other = tmp_path / 'other.npz'
-    weights.save(other, [np.ones(shape) for _, _, shape in weights.discriminator_layout(units=1)])
+    weights.save(other, [np.ones(shape) for _, _, shape in architecture.discriminator_layout(fc4_units=1)])
     folder.file.write_bytes(other.read_bytes())
     said = folder.refused()
     new, old = (hashlib.sha256(data).hexdigest() for data in (other.read_bytes(), good))
@@ -509,7 +509,7 @@ def test_two_at_once(folder, server, good, halting):
 
 def test_a_full_disk(folder, server, good, small_disk):
     big = small_disk.parent / 'big.npz'
-    weights.save(big, [np.ones(shape) for _, _, shape in weights.discriminator_layout(units=20)])
+    weights.save(big, [np.ones(shape) for _, _, shape in architecture.discriminator_layout(fc4_units=20)])
     folder.file = small_disk / NAME
     server.pages.update({'/a': big.read_bytes(), '/model.zip': archive((NAME, big.read_bytes()), compress=0)})
     for address in '/a', ('/model.zip',):
@@ -538,8 +538,8 @@ def test_the_real_manifest():
     manifest = json.loads((ROOT / 'weights' / 'manifest.json').read_text())
     assert list(manifest) == ['gen_modelWeights0090.npz', 'discrim_modelWeights0090.npz', 'vgg16.pkl']
     layouts = {
-        'generator': weights.generator_layout(),
-        'discriminator': weights.discriminator_layout(units=60),
+        'generator': architecture.generator_layout(),
+        'discriminator': architecture.discriminator_layout(fc4_units=60),
     }
     for entry in manifest.values():
         if 'layout' in entry:

@@ -12,8 +12,8 @@ import pytest
 
 from tests.conftest import ROOT
 from utils import files
-from utils.command_line import CouldNotStart
-from utils.files import LOCK, Unreadable, atomic_write, make_folder, read_bytes, write_bytes
+from utils.errors import CouldNotStart, Unreadable
+from utils.files import LOCK, atomic_write, make_folder, read_bytes, write_bytes
 
 NOBODY = 4194305  # no process has this number: the kernel's limit is 2^22
 

@@ -16,8 +16,8 @@ from tests.helpers.evaluation_data import (
     write_maps,
     write_mat,
 )
-from utils.command_line import CouldNotStart
 from utils.data_sets import salicon
+from utils.errors import CouldNotStart
 from utils.evaluation import ground_truth
 from utils.evaluation.ground_truth import GroundTruth, sample_stem
 from utils.samples import ImageContainer, InputType, Target, writer

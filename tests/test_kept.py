@@ -1,10 +1,13 @@
 """Compiled functions on disk: loaded as they are, made again where they cannot be."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from backend import kept, native, theano
-from tests.conftest import run_python
+from tests.conftest import ROOT, run_python
+from tests.helpers.modules import all_behind
 
 PREDICT = """
 import inputs, numpy as np
@@ -147,3 +150,21 @@ def test_what_cannot_be_kept_is_said_in_one_line(small, monkeypatch, capsys):
     monkeypatch.setattr(native, 'folder', full)
     assert small() == 3
     assert capsys.readouterr().err.count('\n') == 1
+
+
+def test_whatever_a_prediction_is_made_of_is_in_its_key(monkeypatch):
+    """With another mean of VGG's, or another network, a function that was kept must not be used."""
+    from models import prediction
+
+    class Asked(Exception):
+        pass
+
+    def ask(name, make, *sources):
+        raise Asked(*map(Path, sources))
+
+    monkeypatch.setattr(prediction.kept, 'function', ask)
+    with pytest.raises(Asked) as asked:
+        prediction.Predictor([])
+    behind = {path for path in all_behind('models.prediction') if path.parent.name != 'backend'}
+    assert behind - {ROOT / 'utils' / '__init__.py'} <= set(asked.value.args)
+    assert ROOT / 'utils' / 'architecture.py' in behind

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from tests.helpers.evaluation_data import write_mat
-from utils.command_line import CouldNotStart
+from utils.errors import CouldNotStart, Unreadable
 from utils.evaluation.maps import find_maps, match, read_map
-from utils.files import Unreadable
 
 MAP = np.arange(20, dtype=np.uint8).reshape(4, 5)
 

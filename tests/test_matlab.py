@@ -10,7 +10,7 @@ import scipy.sparse
 
 from tests.conftest import GOLDEN
 from utils.data_sets import matlab
-from utils.files import Unreadable
+from utils.errors import Unreadable
 
 
 def gaze(observers=3):

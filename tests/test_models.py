@@ -14,7 +14,7 @@ from models import discriminator, generator
 from models.model_bce import ModelBCE
 from models.model_salgan import ModelSALGAN
 from tests.conftest import GOLDEN, ROOT
-from utils import weights
+from utils import architecture
 
 NETWORK = GOLDEN / 'network'
 EPSILON = 1e-6
@@ -97,8 +97,8 @@ def test_layers_are_named_ordered_and_shaped_as_in_the_original(size):
 def test_the_tables_of_weights_files_are_the_networks():
     model = ModelSALGAN(256, 192, fc4_units=60)
     for net, last, layout in (
-        (model.net, 'output', weights.generator_layout()),
-        (model.discriminator, 'prob', weights.discriminator_layout(units=60)),
+        (model.net, 'output', architecture.generator_layout()),
+        (model.discriminator, 'prob', architecture.discriminator_layout(fc4_units=60)),
     ):
         ours = [(a['layer'], a['name'], tuple(a['shape'])) for a in described(net, net[last])]
         assert ours == layout

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import GOLDEN, REFERENCE_DATA, ROOT, script
-from utils import saliency_maps, samples, weights
+from utils import architecture, saliency_maps, samples, weights
 from utils.files import make_folder
 from utils.images import encode, read_grey, read_rgb, shrink, write_image
 
@@ -422,7 +422,7 @@ def test_wrong_options(arguments, tmp_path):
 
 def test_weights_that_make_no_map(tmp_path):
     rng = np.random.RandomState(0)
-    huge = [rng.randn(*shape) * 1e30 for _, _, shape in weights.generator_layout()]
+    huge = [rng.randn(*shape) * 1e30 for _, _, shape in architecture.generator_layout()]
     weights.save(tmp_path / 'w.npz', huge)
     write_image(tmp_path / 'a.png', noise())
     result = predict('a.png', '--weights', 'w.npz', *SMALL, cwd=tmp_path)

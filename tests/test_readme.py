@@ -1,5 +1,6 @@
 """What the README says of the code."""
 
+import importlib
 import re
 
 from tests.conftest import ROOT
@@ -29,6 +30,13 @@ def test_links_lead_somewhere():
         assert (ROOT / link).exists(), link
 
 
+def options_of(name):
+    """The options of a script; of the numbered ones those too that modules add."""
+    if name.startswith('0'):
+        return importlib.import_module(name[: -len('.py')]).parser().format_help()
+    return re.findall(r"'(--[\w-]+)'", (ROOT / name).read_text())
+
+
 def test_commands_name_scripts_and_options_that_exist():
     blocks = '\n'.join(re.findall(r'```\n(.*?)```', README, re.DOTALL))
     commands = re.findall(
@@ -36,6 +44,20 @@ def test_commands_name_scripts_and_options_that_exist():
     )
     assert len(commands) > 5
     for name, arguments in commands:
-        code = (ROOT / name).read_text()
+        known = options_of(name)
         for option in re.findall(r'(?<= )--[\w-]+', arguments):
-            assert f"'{option}'" in code, f'{name} has no {option}'
+            assert option in known, f'{name} has no {option}'
+
+
+def test_the_figure_of_the_rooms_is_current():
+    from docs import rooms
+
+    assert (ROOT / 'docs' / 'rooms.svg').read_text() == rooms.svg()
+
+
+def test_the_documents_name_files_that_exist():
+    for path in (ROOT / 'CONTRIBUTING.md', *(ROOT / 'docs').glob('*.md')):
+        for name in re.findall(
+            r'`((?:utils|models|backend|weights|tests|docker|docs|benchmarks)/[\w/.]+)`', path.read_text()
+        ):
+            assert (ROOT / name).exists(), f'{path.name}: {name}'

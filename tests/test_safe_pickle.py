@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from utils import safe_pickle
-from utils.files import Unreadable
+from utils.errors import Unreadable
 
 TEN_GB = 10 * 2**30
 DEEP = 300_000

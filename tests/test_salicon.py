@@ -10,9 +10,8 @@ import scipy.io
 from tests.conftest import GOLDEN
 from tests.helpers import layouts
 from tests.helpers.layouts import SIZE
-from utils.command_line import CouldNotStart
 from utils.data_sets import salicon
-from utils.files import Unreadable
+from utils.errors import CouldNotStart, Unreadable
 
 RECORDS = GOLDEN / 'network' / 'preprocess'
 

@@ -5,7 +5,6 @@ import shutil
 import signal
 import threading
 import time
-from argparse import Namespace
 from types import SimpleNamespace
 
 import cv2
@@ -16,15 +15,16 @@ from backend import memory
 from tests.conftest import script
 from tests.helpers.training import (
     arrays_of,
-    load_02,
+    options_of_02,
     sample,
     seeded_samples,
     start_02,
     times_of,
+    train_02,
     wait_for_line,
     write_pickle,
 )
-from utils.command_line import HadToStop
+from utils.errors import HadToStop
 from utils.files import LOCK
 from utils.training import checkpoint, history
 from utils.training.state import State
@@ -210,10 +210,7 @@ def toy_model(costs, parameters=(1.0,)):
         return call
 
     return SimpleNamespace(
-        net={'output': layer},
-        discriminator={'prob': layer},
-        G_updates={},
-        D_updates={},
+        networks=lambda: {'generator': (layer, {}), 'discriminator': (layer, {})},
         G_trainFunction=function('G'),
         D_trainFunction=function('D'),
         predictFunction=lambda images: images[:, :1] / 255,
@@ -230,21 +227,12 @@ def numbered_samples(count):
 
 
 def run_loop(folder, model, samples, orders, state=None, interrupted=None, **changes):
-    options = Namespace(
-        mode='bce',
-        output=str(folder),
-        epochs=2,
-        batch_size=2,
-        snapshot_every=5,
-        keep=None,
-        loss='bce',
-        downsample=4,
-        tensorboard=False,
-    )
+    options = options_of_02('bce', '--output', folder, '--epochs', 2, '--batch-size', 2)
     vars(options).update(changes)
     state = state or State(np.random.RandomState(0))
     interrupted = interrupted or threading.Event()
-    status = load_02().train(options, model, state, samples, iter(orders), [], samples[0], interrupted)
+    training = train_02.Training(options, model, state, samples, [], samples[0])
+    status = train_02.train(training, iter(orders), interrupted)
     return status, state
 
 
@@ -329,9 +317,9 @@ def test_too_little_memory_is_called_so_with_what_fits(fits, tmp_path):
 
     model = toy_model([])
     model.G_trainFunction = fail
-    advice = ['not even one image fits', 'a batch of 2 is too large, one of 1 fits: --batch-size 1'][fits]
-    with pytest.raises(memory.OutOfMemory, match=advice):
+    with pytest.raises(memory.OutOfMemory) as error:
         run_loop(tmp_path, model, numbered_samples(2), [[0, 1]])
+    assert (error.value.size, error.value.fits) == (2, fits)
 
 
 def test_ctrl_c_ends_after_the_current_update_and_the_epoch_goes_on_from_there(tmp_path):

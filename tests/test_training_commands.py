@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.helpers.training import (
     forked,
-    load_02,
+    options_of_02,
     sample,
     seeded_samples,
     small_build,
@@ -59,10 +59,7 @@ def settings(folder='snapshots'):
 
 
 def parsed(command):
-    module = load_02()
-    options = module.parser().parse_args(command)
-    module.complete(options)
-    return vars(options)
+    return vars(options_of_02(*command))
 
 
 ORIGINALS = {'epochs': 301, 'batch_size': 32, 'loss': 'bce', 'downsample': 4, 'weight_decay': 0.0}

@@ -9,15 +9,9 @@ import errno
 import os
 import sys
 
+from utils.errors import CouldNotStart, HadToStop
+
 DONE, SKIPPED, COULD_NOT_START, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
-
-
-class CouldNotStart(Exception):
-    """A user's mistake found before any work was done: one sentence that says what to do; exit status 2."""
-
-
-class HadToStop(Exception):
-    """Work that could not go on (disk full, non-finite cost): one sentence; exit status 3."""
 
 
 class _HelpFormatter(argparse.HelpFormatter):
@@ -70,6 +64,21 @@ def whole(text):
     return int(text)
 
 
+def number(text):
+    """A finite number of at least 0."""
+    value = float(text)
+    if not 0 <= value < float('inf'):
+        raise argparse.ArgumentTypeError(f'{text!r} is not a number of at least 0')
+    return value
+
+
+def positive_number(text):
+    """A finite number above 0."""
+    if not number(text):
+        raise argparse.ArgumentTypeError(f'{text!r} is not a number above 0')
+    return number(text)
+
+
 def say(message):
     """One line on stderr, where messages go; stdout is for results. Safe beside a progress bar."""
     from tqdm import tqdm
@@ -86,6 +95,13 @@ def printable(text):
 def one_line(text):
     """`printable`, and on one line: for messages in which a file's name may hold a line break."""
     return printable(text).replace('\n', '\\n')
+
+
+def listed(names, most=10):
+    """'a, b and 3 more', for messages."""
+    names = list(names)
+    more = f' and {len(names) - most} more' if len(names) > most else ''
+    return ', '.join(map(str, names[:most])) + more
 
 
 def progress(iterable=None, **keywords):
@@ -107,8 +123,7 @@ def run(main):
     except KeyboardInterrupt:
         status = _end('interrupted; what was finished is kept', INTERRUPTED)
     except MemoryError as error:
-        advice = getattr(error, 'advice', 'smaller batches or images need less')
-        status = _end(f'out of memory; what was finished is kept; {advice}', STOPPED)
+        status = _end(f'out of memory; what was finished is kept; {_what_fits(error)}', STOPPED)
     except ModuleNotFoundError as error:  # tqdm may be what is missing: no `say`
         print(
             f'{os.path.basename(sys.argv[0])}: {error} for {sys.executable}: make the environment with '
@@ -122,6 +137,17 @@ def run(main):
     except OSError as error:
         status = _end(describe(error), STOPPED)
     sys.exit(status)
+
+
+def _what_fits(error):
+    """What needs less memory. A MemoryError may have tried it out: the sizes of the batch that was too large
+    and of the largest that fits, 0 for none, are its `size` and `fits` (see `backend.memory.OutOfMemory`)."""
+    fits = getattr(error, 'fits', None)
+    if fits is None:
+        return 'smaller batches or images need less'
+    if not fits:
+        return 'not even one image fits: a smaller --size needs less, or the CPU may have more'
+    return f'a batch of {error.size} is too large, one of {fits} fits: --batch-size {fits}'
 
 
 def describe(error):

@@ -8,17 +8,14 @@ import os
 import re
 import stat
 
-from utils.command_line import CouldNotStart, describe, say
+from utils.command_line import describe, say
+from utils.errors import CouldNotStart, Unreadable
 
 LOCK = '.salgan.lock'
 DAY = 24 * 3600
 # where a process runs, its number there, when it began; see `_owner`
 _NOWHERE = '0' * 16
 _OWNED = re.compile(r'\.salgan-([0-9a-f]{16})-(\d+)-(\d+)-')
-
-
-class Unreadable(Exception):
-    """A file of a user's that is missing, broken, or not what it should be: one sentence that names it."""
 
 
 def read_bytes(path, limit=2**30):

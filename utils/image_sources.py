@@ -6,8 +6,8 @@ from typing import NamedTuple
 import cv2
 
 from utils import samples
-from utils.command_line import CouldNotStart
-from utils.files import Unreadable, is_temporary
+from utils.errors import CouldNotStart
+from utils.files import is_temporary
 from utils.images import read_rgb
 
 PICKLES = ('.pickle', '.pkl')
@@ -126,11 +126,8 @@ def _file(name, folder):
 
 
 def _in_pickle(path):
-    try:
-        pickled = samples.read(path)
-        return [_sample(pickled, i, path) for i in range(len(pickled))]
-    except Unreadable as error:
-        raise CouldNotStart(str(error)) from None
+    pickled = samples.read(path)
+    return [_sample(pickled, i, path) for i in range(len(pickled))]
 
 
 def _sample(pickled, i, path):

@@ -9,7 +9,8 @@ import sys
 import cv2
 import numpy as np
 
-from utils.files import Unreadable, read_bytes, write_bytes
+from utils.errors import Unreadable
+from utils.files import read_bytes, write_bytes
 
 
 def ready_for_threads():

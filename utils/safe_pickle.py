@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.files import Unreadable
+from utils.errors import Unreadable
 
 _LONGEST_LINE = 2**30  # protocol 0 writes the bytes of an array as one line
 _LONGEST_TEXT = 1000  # text of Python 2 beyond this is the bytes of an array

@@ -18,7 +18,8 @@ import numpy as np
 
 from utils import safe_pickle
 from utils.command_line import say
-from utils.files import Unreadable, atomic_write, size_of
+from utils.errors import Unreadable
+from utils.files import atomic_write, size_of
 
 ASSUMED_SIZE = (480, 640)  # SALICON's; the original's pickles hold none
 MOST_PIXELS = 2**28  # of an image, see utils/images.py

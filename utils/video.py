@@ -21,11 +21,12 @@ import cv2
 import numpy as np
 
 from utils import saliency_maps
-from utils.command_line import HadToStop
+from utils.errors import HadToStop, Unreadable
 from utils.files import make_folder, size_of
-from utils.images import shrink
+from utils.image_sources import Source
 from utils.outputs import write_maps
 from utils.parallel import in_order
+from utils.predicting import predictions
 
 ENDINGS = ('.mp4', '.avi', '.mkv', '.webm', '.mov')
 # what --format names -> ending and codec of the film that it makes
@@ -111,47 +112,48 @@ def _open(path):
     return capture
 
 
-def predict(film, paths, predictor, size, batch_size=1, every=1, made_with=None, done=lambda frames: None):
+def predict(film, paths, predictor, weights, batch_size=1, every=1, made_with=None, done=lambda frames: None):
     """Predicts the frames of a film and writes what is asked for.
 
     Parameters
     ----------
     film : Film
     paths : dict
-        Format -> path: of mkv and webm the film to write; of jpg, png, npy and overlay a template of the
-        images: 'saliency/walk/{number:06d}.png', where the film's first frame is number 1.
-    predictor : callable
-        As `models.prediction.Predictor`.
-    size : (int, int)
-        Width and height of the network's input.
+        Format -> path: of mkv and webm the film to write; of the formats of `utils.outputs` a template of
+        the images: 'saliency/walk/{number:06d}.png', where the film's first frame is number 1.
+    predictor : models.prediction.Predictor, or anything that is called as it is
+        Also has its `width` and `height`.
+    weights : str
+        The predictor's file, for messages.
     batch_size : int
         Frames at a time.
     every : int
         Only each `every`-th frame is predicted, beginning with the first.
     made_with : dict
-        What the maps depend on besides the film, such as the weights' sha256. A progress file with anything
-        else is not resumed.
-    done : callable
+        What the maps depend on besides the film, such as the weights' sha256: maps that were kept of
+        anything else are not used.
+    done : function of int
         Called with 1 for every frame that has its map.
 
     Returns
     -------
     (int, str or None)
-        The number of frames with a map, and a sentence if the film ended early.
+        The number of frames with a map, and one sentence if the film ended early.
 
     Raises
     ------
     Unreadable
-        If the film cannot be opened any more.
+        If the film cannot be opened, or another process predicts it into the same folder.
     HadToStop
         If a map is not finite, or a film cannot be written whole.
     """
-    stem = os.path.join(os.path.dirname(next(iter(paths.values()))), '.salgan-' + os.path.basename(film.path))
-    about = {'film': _identity(film.path), 'every': every, 'size': list(size), 'made with': made_with}
+    size = predictor.width, predictor.height
+    about = {'film': _identity(film.path), 'every': every, 'size': size, 'made with': made_with}
     films = {name: path for name, path in paths.items() if name in FILMS}
     images = {name: path for name, path in paths.items() if name not in FILMS}
-    for path in images.values():
-        make_folder(os.path.dirname(path))
+    for path in paths.values():
+        make_folder(os.path.dirname(path) or '.')
+    stem = os.path.join(_folder(films, images), f'.salgan-{os.path.basename(film.path)}')
     with contextlib.ExitStack() as stack:
         kept = stack.enter_context(_Kept(f'{stem}.frames', about, size))
         frames = stack.enter_context(_Frames(film, every))
@@ -160,7 +162,7 @@ def predict(film, paths, predictor, size, batch_size=1, every=1, made_with=None,
             for name, path in films.items()
         }
 
-        def write(saliency_map, image):
+        def add(saliency_map, image):
             finished = saliency_maps.finish_uint8(saliency_map, film.rows, film.columns)
             for name, writer in writers.items():
                 writer.add(finished if name == 'mkv' else saliency_maps.overlay(image, finished))
@@ -168,27 +170,23 @@ def predict(film, paths, predictor, size, batch_size=1, every=1, made_with=None,
 
         # - what an earlier run predicted: the films are made of it again
         for saliency_map in kept.maps():
-            write(saliency_map, frames.next(decode='webm' in writers))
+            add(saliency_map, frames.next(decode='webm' in writers))
 
         # - predict, while a thread decodes the frames ahead and another one writes those behind
-        def decode(_):
-            image = frames.next()
-            return None if image is None else (frames.number, image, shrink(image, *size))
+        def keep(predicted):
+            source, decoded, saliency_map = predicted
+            where = {name: path.format(number=source.name) for name, path in images.items()}
+            why = write_maps(where, saliency_map, decoded.size, decoded.original)
+            if why:
+                raise HadToStop(why)
+            eight_bits = saliency_maps.to_uint8(saliency_map)
+            kept.add(eight_bits)
+            add(eight_bits, decoded.original)
 
-        def keep(job):
-            (number, image, _), saliency_map = job
-            if not np.isfinite(saliency_map).all():
-                raise HadToStop(f'{film.path}: no finite map of frame {number}; use other weights')
-            where = {name: path.format(number=number) for name, path in images.items()}
-            error = write_maps(where, saliency_map, image.shape[:2], image)
-            if error:
-                raise HadToStop(error)
-            kept.add(saliency_maps.to_uint8(saliency_map))
-            write(saliency_maps.to_uint8(saliency_map), image)
-
-        decoded = in_order(decode, itertools.count(), 1, ahead=batch_size + 2)
-        decoded = itertools.takewhile(lambda frame: frame is not None, decoded)
-        for _ in in_order(keep, _predicted(decoded, predictor, batch_size), 1, ahead=2):
+        decoded = in_order(lambda _: frames.source(), itertools.count(), 1, ahead=batch_size + 2)
+        sources = itertools.takewhile(lambda source: source is not None, decoded)
+        predicted = predictions(sources, predictor, weights, batch_size, None, keep_originals=True)
+        for _ in in_order(keep, predicted, 1, ahead=2):
             pass
 
         for writer in writers.values():
@@ -203,9 +201,11 @@ def predict(film, paths, predictor, size, batch_size=1, every=1, made_with=None,
     return kept.count, None
 
 
-def _predicted(frames, predictor, batch_size):
-    while batch := list(itertools.islice(frames, batch_size)):
-        yield from zip(batch, predictor(np.stack([small for _, _, small in batch])))
+def _folder(films, images):
+    """Where the progress is kept: beside the film that is written, or the folder of the images."""
+    if films:
+        return os.path.dirname(next(iter(films.values()))) or '.'
+    return os.path.dirname(os.path.dirname(next(iter(images.values())))) or '.'
 
 
 def _identity(path):
@@ -218,7 +218,7 @@ class _Frames:
 
     def __init__(self, film, every):
         self.number = 0
-        self._capture, self._every = _open(film.path), every
+        self._path, self._capture, self._every = film.path, _open(film.path), every
 
     def __enter__(self):
         return self
@@ -236,6 +236,13 @@ class _Frames:
                 decoded, frame = self._capture.retrieve()
                 return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB) if decoded else None
         return None
+
+    def source(self):
+        """The next frame as an image to predict on, named by its number; None after the last."""
+        image = self.next()
+        if image is None:
+            return None
+        return Source(self.number, f'{self._path}: frame {self.number}', lambda: (image, image.shape[:2]))
 
 
 class _Kept:

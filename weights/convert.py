@@ -11,7 +11,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
 from utils import command_line  # noqa: E402
-from utils.command_line import CouldNotStart, say  # noqa: E402
+from utils.command_line import say  # noqa: E402
+from utils.errors import CouldNotStart  # noqa: E402
 
 WEIGHTS = os.path.join(ROOT, 'weights', 'gen_modelWeights0090.npz')
 ENDINGS = {'torch': '.pt', 'onnx': '.onnx', 'npz': '.npz'}
@@ -90,7 +91,7 @@ def needed(name):
 
 def torch_names():
     """The names in a state dict, in the order of the arrays."""
-    from utils.weights import generator_layout
+    from utils.architecture import generator_layout
 
     ending = {'W': 'weight', 'b': 'bias'}
     return [f'{layer}.{ending[parameter]}' for layer, parameter, _ in generator_layout()]
@@ -117,8 +118,8 @@ def read_torch(path):
     CouldNotStart
         If it is not one, or the number of tensors, a shape, type or value is not a generator's.
     """
+    from utils.architecture import generator_layout
     from utils.files import read_bytes
-    from utils.weights import generator_layout
 
     data = read_bytes(path, LARGEST)
     torch = needed('torch')
@@ -166,8 +167,8 @@ def read_folder(path):
 
     import numpy as np
 
+    from utils.architecture import generator_layout
     from utils.files import read_bytes
-    from utils.weights import generator_layout
 
     arrays = []
     for i, (layer, _, shape) in enumerate(generator_layout()):
@@ -204,8 +205,8 @@ def write_onnx(path, arrays):
     import numpy as np
     from onnx import TensorProto, helper, numpy_helper
 
+    from utils.architecture import GENERATOR, MEAN_BGR, POOL, UPSCALE, generator_layout
     from utils.files import write_bytes
-    from utils.weights import MEAN_BGR, generator_layout, generator_steps
 
     constants = {
         f'{layer}.{parameter}': array for (layer, parameter, _), array in zip(generator_layout(), arrays)
@@ -221,10 +222,10 @@ def write_onnx(path, arrays):
         return output
 
     x = node('Sub', node('Gather', 'images', 'bgr', axis=1), 'mean')
-    for step, layer in generator_steps():
-        if step == 'pool':
+    for layer in GENERATOR:
+        if layer.kind == POOL:
             x = node('MaxPool', x, kernel_shape=[2, 2], strides=[2, 2])
-        elif step == 'upscale':
+        elif layer.kind == UPSCALE:
             x = node(
                 'Resize',
                 x,
@@ -235,9 +236,8 @@ def write_onnx(path, arrays):
                 coordinate_transformation_mode='asymmetric',
             )
         else:
-            pad = constants[f'{layer}.W'].shape[2] // 2
-            x = node('Conv', x, f'{layer}.W', f'{layer}.b', pads=[pad] * 4)
-            x = node('Sigmoid' if layer == 'output' else 'Relu', x)
+            x = node('Conv', x, f'{layer.name}.W', f'{layer.name}.b', pads=[layer.side // 2] * 4)
+            x = node({'sigmoid': 'Sigmoid', 'rectify': 'Relu'}[layer.nonlinearity], x)
     nodes[-1].output[0] = 'maps'
     graph = helper.make_graph(
         nodes,

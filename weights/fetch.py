@@ -18,7 +18,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
 from utils import command_line  # noqa: E402
-from utils.command_line import CouldNotStart, say  # noqa: E402
+from utils.command_line import say  # noqa: E402
+from utils.errors import CouldNotStart  # noqa: E402
 
 HERE = os.path.join(ROOT, 'weights')
 TRIES = 2  # at an address whose transfer breaks off; one that does not answer is asked once

@@ -29,7 +29,7 @@ def arrays(seed):
     """The 54 arrays of a generator in the released layout, float32."""
     import numpy as np
 
-    from utils.weights import generator_layout
+    from utils.architecture import generator_layout
 
     random, values = np.random.RandomState(np.random.SeedSequence(seed).generate_state(8)), []
     for layer, _, (filters, channels, *size) in generator_layout()[::2]:

@@ -29,7 +29,8 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from utils.command_line import CouldNotStart, argument_parser, run, say  # noqa: E402
+from utils.command_line import argument_parser, run, say  # noqa: E402
+from utils.errors import CouldNotStart  # noqa: E402
 
 WHAT = "a stand-in: not SalGAN's weights, for trying the pipeline"
 
@@ -199,7 +200,7 @@ def arrays():
     """The 54 arrays of a generator in the released layout, W and b of each layer, float32."""
     import numpy as np
 
-    from utils.weights import generator_layout
+    from utils.architecture import generator_layout
 
     values, inputs = [], ['blue', 'green', 'red']
     for layer, (_, _, shape) in zip(network(), generator_layout()[::2]):

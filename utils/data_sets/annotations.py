@@ -12,7 +12,7 @@ from itertools import chain
 
 import numpy as np
 
-from utils.files import Unreadable
+from utils.errors import Unreadable
 
 _CHUNK = 2**22
 _LARGEST = 2**26  # bytes of one element; the largest of SALICON is under 10 kB

@@ -10,7 +10,8 @@ import zlib
 
 import numpy as np
 
-from utils.files import Unreadable, read_bytes
+from utils.errors import Unreadable
+from utils.files import read_bytes
 
 LARGEST = 2**28  # bytes of a file, and of what its compressed variables become
 _DEEPEST = 8

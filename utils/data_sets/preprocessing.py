@@ -7,7 +7,9 @@ import cv2
 import numpy as np
 
 from utils.data_sets import checked_png
-from utils.files import Unreadable, read_bytes, write_bytes
+from utils.data_sets.salicon import FIXATION_MAPS, JSON
+from utils.errors import CouldNotStart, Unreadable
+from utils.files import read_bytes, write_bytes
 from utils.images import decode, shrink
 from utils.samples import ImageContainer, InputType, Target
 
@@ -43,6 +45,24 @@ def prepare(record, data_set, output, size):
         return Prepared({}, None, None, str(error))
     except (MemoryError, cv2.error):
         return Prepared({}, None, None, f'{record.image}: too large for the memory or for OpenCV')
+
+
+def check_output(data_set, output):
+    """Raises CouldNotStart where a folder is missing, or would be written over."""
+    if not data_set.folders['images']:
+        raise CouldNotStart('no folder of images: name it with --images DIR')
+    if not data_set.folders['maps'] and data_set.layout != JSON:
+        raise CouldNotStart('no folder of saliency maps: name it with --maps DIR (only JSON goes without)')
+    if not any(record.image for record in data_set.records):
+        raise CouldNotStart(f'{data_set.folders["images"]}: no images in it')
+    for kind, folder in data_set.folders.items():
+        folder = os.path.realpath(folder) if folder else None
+        if kind == 'fixations' and data_set.layout != FIXATION_MAPS:
+            continue  # no PNG is taken for fixations there
+        for written in ('images', 'maps'):
+            target = os.path.realpath(os.path.join(output, written))
+            if folder and os.path.commonpath([target, folder]) == folder:
+                raise CouldNotStart(f'{target}: lies in the folder of {kind}; choose another --output')
 
 
 def is_test(record):

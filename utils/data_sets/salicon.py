@@ -17,10 +17,11 @@ from collections import namedtuple
 import cv2
 import numpy as np
 
-from utils.command_line import CouldNotStart, progress
+from utils.command_line import progress
 from utils.data_sets import matlab
 from utils.data_sets.annotations import Annotations
-from utils.files import Unreadable, read_bytes
+from utils.errors import CouldNotStart, Unreadable
+from utils.files import read_bytes
 from utils.images import decode, read_grey
 
 SPLITS = ('train', 'val', 'test')
@@ -275,11 +276,8 @@ def _annotated(json_files, problems):
     annotated: dict = {}
     files: dict = {}
     for path in json_files:
-        try:
-            with progress(total=os.path.getsize(path), unit='B', unit_scale=True, leave=False) as bar:
-                annotations = Annotations(path, bar.update)
-        except Unreadable as error:
-            raise CouldNotStart(str(error)) from None
+        with progress(total=os.path.getsize(path), unit='B', unit_scale=True, leave=False) as bar:
+            annotations = Annotations(path, bar.update)
         if annotations.unlisted:
             problems.append(f'{path}: {annotations.unlisted} annotations are of images that it does not list')
         for image_id, (name, _) in annotations.images.items():

@@ -11,10 +11,10 @@ from functools import lru_cache, partial
 import numpy as np
 
 from utils import samples
-from utils.command_line import CouldNotStart, progress
+from utils.command_line import listed, progress
 from utils.data_sets import salicon
+from utils.errors import CouldNotStart, Unreadable
 from utils.evaluation.maps import LARGEST, find_maps, match, read_map
-from utils.files import Unreadable
 from utils.parallel import in_order
 
 SIGMA, SIDE = 19, 640  # of the blurred maps: 19 pixels where the longer side has 640
@@ -117,13 +117,6 @@ def _pixels(image, size):
     return np.divmod(flat, size[1])
 
 
-def listed(names, most=10):
-    """'a, b and 3 more', for messages."""
-    names = list(names)
-    more = f' and {len(names) - most} more' if len(names) > most else ''
-    return ', '.join(map(str, names[:most])) + more
-
-
 def read(path, fixation_type=None, fixation_filter=None, workers=1):
     """Reads the fixations at `path`.
 
@@ -206,21 +199,18 @@ def _from_pickle(path, fixation_type, fixation_filter):
             '--fixation-filter out'
         )
     truth = GroundTruth(PICKLE, None, 'as in the pickle')
-    try:
-        for number, sample in enumerate(samples.read(path)):
-            if sample.fixation is None:
-                continue
-            stem = sample_stem(sample, number)
-            points = np.stack(sample.fixation.data, axis=1)
-            if stem in truth.images:
-                truth.problems.append(f'{path}: sample {number} has the name of another, {stem}')
-            elif (points < 0).any() or (points >= sample.size).any() or np.prod(sample.size) > LARGEST:
-                truth.unread[stem] = f'{path}: fixations of sample {number}, {stem}, lie outside the image'
-            else:
-                truth.add(stem, points, sample.size)
-                truth.read += len(points)
-    except Unreadable as error:
-        raise CouldNotStart(str(error)) from None
+    for number, sample in enumerate(samples.read(path)):
+        if sample.fixation is None:
+            continue
+        stem = sample_stem(sample, number)
+        points = np.stack(sample.fixation.data, axis=1)
+        if stem in truth.images:
+            truth.problems.append(f'{path}: sample {number} has the name of another, {stem}')
+        elif (points < 0).any() or (points >= sample.size).any() or np.prod(sample.size) > LARGEST:
+            truth.unread[stem] = f'{path}: fixations of sample {number}, {stem}, lie outside the image'
+        else:
+            truth.add(stem, points, sample.size)
+            truth.read += len(points)
     return truth
 
 

@@ -5,10 +5,11 @@ from collections import defaultdict
 
 import numpy as np
 
-from utils.command_line import CouldNotStart
+from utils.command_line import listed
 from utils.data_sets import matlab
-from utils.files import Unreadable
+from utils.errors import CouldNotStart, Unreadable
 from utils.images import read_grey
+from utils.outputs import CONTACT_SHEET, FORMATS
 
 # Where 03 wrote a map in several formats, the first of these is taken: the original's map without loss before
 # its JPEG, and both before the `.npy`, which is another map, neither cut to eight bits nor blurred.
@@ -16,7 +17,8 @@ EXTENSIONS = (
     '.png', '.tif', '.tiff', '.bmp', '.pgm', '.ppm', '.webp', '.jp2', '.jpg', '.jpeg', '.npy', '.mat'
 )  # fmt: skip
 LARGEST = 2**26  # pixels: a map of more is a mistake or an attack
-OVERLAY, CONTACT_SHEET = '_overlay', 'contact_sheet'  # what 03 writes beside maps
+# what 03 writes beside maps
+OVERLAY, SHEET = (os.path.splitext(name)[0] for name in (FORMATS['overlay'], CONTACT_SHEET))
 
 
 def find_maps(folder):
@@ -42,7 +44,7 @@ def find_maps(folder):
     maps = {
         stem: min(paths)[1]
         for stem, paths in found.items()
-        if stem not in shown and not (shown and stem == CONTACT_SHEET)
+        if stem not in shown and not (shown and stem == SHEET)
     }
     if not maps:
         raise CouldNotStart(f'{folder}: no maps in it ({", ".join(EXTENSIONS)})')
@@ -77,6 +79,43 @@ def match(stems, files):
             matched[wanting[0]] = files[left.pop(name)[0]]
     extra = sorted(stem for stems in left.values() for stem in stems)
     return matched, sorted(set(stems) - matched.keys()), extra
+
+
+def pair(files, folder, truth, fixations, allow_missing=False):
+    """The files of the images with fixations.
+
+    Parameters
+    ----------
+    files : dict of str -> path, or whatever stands for the file
+        Found in `folder`, see `find_maps`.
+    truth : ground_truth.GroundTruth
+        Read from the path `fixations`.
+    allow_missing : bool
+        Whether there may be images without a file, and files without fixations.
+
+    Returns
+    -------
+    dict of stem -> file, and a list of one sentence for each image or file without the other
+
+    Raises
+    ------
+    CouldNotStart
+        If nothing is left, or something is missing that may not be.
+    """
+    paired, missing, extra = match(truth.images.keys() | truth.unread.keys(), files)
+    paired = {stem: paired[stem] for stem in truth.images if stem in paired}
+    missing = [stem for stem in missing if stem in truth.images]
+    if not paired:
+        raise CouldNotStart(
+            f'{folder}: nothing in it has the name of an image with fixations; in it are {listed(extra, 2)}, '
+            f'fixations are of {listed(truth.images, 2)}'
+        )
+    if (missing or extra) and not allow_missing:
+        lacking = [f'nothing in it for {listed(missing)}'] if missing else []
+        lacking += [f'no fixations for {listed(extra)}'] if extra else []
+        raise CouldNotStart(f'{folder}: {"; ".join(lacking)}; --allow-missing scores the others')
+    sentences = [f'{stem}: nothing for it in {folder}' for stem in missing]
+    return paired, sentences + [f'{stem}: no fixations for it in {fixations}' for stem in extra]
 
 
 def _by_name(stems):

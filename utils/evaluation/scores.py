@@ -4,14 +4,17 @@ import math
 import statistics
 import zlib
 from collections import namedtuple
+from functools import partial
 
 import numpy as np
 import scipy
 
 from utils import metrics
-from utils.command_line import CouldNotStart
+from utils.command_line import progress
+from utils.errors import CouldNotStart, Unreadable
 from utils.evaluation.maps import read_map
-from utils.files import Unreadable
+from utils.evaluation.published import FIGURE3_METRICS
+from utils.parallel import in_order
 
 METRICS = {
     'mit': ('NSS', 'CC', 'SIM', 'KL', 'IG', 'AUC-Judd', 'AUC-Borji', 'sAUC', 'EMD'),
@@ -27,6 +30,27 @@ Settings.__doc__ = """All that shapes a number beside the maps and the ground tr
 path and the array of a map. `others`: how many other images sAUC takes its negatives from, 0 for all (MIT).
 `splits`: None for the exact expectation. `seed`: int; every image has its own, of this and its name.
 """
+
+
+def settings_of(options):
+    """The `Settings` that the options of 04 stand for.
+
+    Raises
+    ------
+    CouldNotStart
+        If the protocol has no such metric, or the baseline cannot be read.
+    """
+    names = options.metrics
+    if options.snapshots and options.protocol == 'mit' and not names:
+        names = ','.join(FIGURE3_METRICS)
+    baseline = None
+    if options.baseline != 'gaussian':
+        try:
+            baseline = options.baseline, read_map(options.baseline)
+        except Unreadable as error:
+            raise CouldNotStart(f'--baseline: {error}') from None
+    metrics = chosen(names, options.protocol)
+    return Settings(options.protocol, metrics, baseline, options.others, options.splits, options.seed)
 
 
 def chosen(text, protocol):
@@ -133,22 +157,39 @@ def _seed(seed, stem):
     return zlib.crc32(f'{seed}/{stem}'.encode('utf-8', 'surrogateescape'))
 
 
-def score_item(item, truth, settings):
-    """Scores one map of a set; for `parallel.in_order`.
+def score_all(items, count, truth, settings, workers):
+    """Scores a set of maps.
 
     Parameters
     ----------
-    item : (stem, path of the map, the map itself, or the error that came in its place)
+    items : iterable of (stem, path of the map, or the map itself)
+    count : int
+        How many there are.
     truth, settings : see `score`
+    workers : int
+        Threads.
 
     Returns
     -------
-    (stem, dict of metric -> float, the map's size), or (stem, one sentence on why it has no score, None)
+    dict of stem -> dict of metric -> float
+    list of one sentence for each map without a score
+    int, how many maps were resized
     """
+    scores, failed, resized = {}, [], 0
+    found = in_order(partial(_score_item, truth=truth, settings=settings), items, workers)
+    for stem, result, size in progress(found, total=count, unit='map', desc='scores'):
+        if isinstance(result, str):
+            failed.append(result)
+        else:
+            scores[stem] = result
+            resized += size != truth.images[stem].size
+    return scores, failed, resized
+
+
+def _score_item(item, truth, settings):
+    """(stem, its scores, the map's size), or (stem, one sentence on why there are none, None)."""
     stem, source = item
     try:
-        if isinstance(source, Exception):
-            raise source
         saliency_map = source if isinstance(source, np.ndarray) else read_map(source)
         return stem, score(saliency_map, stem, truth, settings), saliency_map.shape
     except Unreadable as error:

@@ -10,10 +10,10 @@ from functools import partial
 import numpy as np
 
 from utils import metrics
-from utils.command_line import progress
+from utils.command_line import listed, progress
 from utils.data_sets import salicon
 from utils.data_sets.census import IMAGES, SIZE, TOTALS_2015
-from utils.evaluation.ground_truth import PICKLE, listed
+from utils.evaluation.ground_truth import PICKLE
 from utils.evaluation.maps import read_map
 from utils.evaluation.scores import METRICS, RESIZE, centre_gaussian, score
 from utils.parallel import in_order

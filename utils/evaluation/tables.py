@@ -7,7 +7,7 @@ import math
 import os
 from collections import namedtuple
 
-from utils.command_line import CouldNotStart
+from utils.errors import CouldNotStart
 from utils.evaluation.published import DISPUTED, TABLES
 from utils.files import write_bytes
 

@@ -5,7 +5,7 @@ import math
 import os
 import time
 
-from utils.command_line import CouldNotStart
+from utils.errors import CouldNotStart
 from utils.files import atomic_write, make_folder
 
 NAME = 'history.csv'

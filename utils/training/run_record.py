@@ -5,7 +5,8 @@ import json
 import os
 
 from utils import files
-from utils.command_line import CouldNotStart, say
+from utils.command_line import say
+from utils.errors import CouldNotStart
 from utils.files import make_folder, write_bytes
 from utils.training import checkpoint, snapshots
 
@@ -30,7 +31,7 @@ def open_run(options):
 
     Returns
     -------
-    (state, arrays) of the newest whole checkpoint, or None where there is none yet
+    Checkpoint, the newest whole one, or None where there is none yet
 
     Raises
     ------
@@ -56,7 +57,7 @@ def open_run(options):
             f'{folder}: none of its checkpoints is whole; begin another run from its last snapshot, with '
             '--generator (and --discriminator) and another --output'
         )
-    if found is None and options.force and snapshots.epochs(folder):
+    if found is None and options.force and snapshots.find(folder):
         raise CouldNotStart(
             f'{folder}: snapshots in it, but no checkpoint to go on from, and --force would overwrite them; '
             'begin another run from the last one, with --generator and another --output'
@@ -67,17 +68,23 @@ def open_run(options):
     return found
 
 
-def keep(options, versions, data, updates=None):
+def accept(options, found, versions, data):
     """Holds settings, versions and data against those of the run in the output folder, and keeps them there.
 
     Parameters
     ----------
-    updates : int, optional
-        Made when the checkpoint was written from which the run goes on.
+    options : Namespace
+        Of 02; with `force` something may be different.
+    found : Checkpoint or None
+        What `open_run` returned.
+    versions, data : dict of str -> str
+        Of the software, and fingerprints of the samples.
 
     Returns
     -------
-    bool; whether something has changed since that checkpoint, and `options.force` accepts it
+    Checkpoint or None
+        From which the run continues: `found`, but at the beginning of its epoch where something has changed
+        since, for instance the number of batches.
 
     Raises
     ------
@@ -85,6 +92,7 @@ def keep(options, versions, data, updates=None):
         If something is different.
     """
     record: dict = {'settings': _settings(options), 'versions': versions, 'data': data}
+    updates = found.state['updates'] if found else None
     changed_after = None
     if _holds_run(options.output):
         # kept too, since the process may end before another checkpoint is written
@@ -94,7 +102,9 @@ def keep(options, versions, data, updates=None):
         (json.dumps({**record, CHANGED_AFTER: changed_after}, indent=1) + '\n').encode(),
         durable=True,
     )
-    return changed_after is not None and changed_after == updates
+    if found and changed_after == updates:
+        return found._replace(state={**found.state, 'batches': 0})
+    return found
 
 
 def _lock(folder):
