@@ -172,21 +172,24 @@ def predict(film, paths, predictor, weights, batch_size=1, every=1, made_with=No
         for saliency_map in kept.maps():
             add(saliency_map, frames.next(decode='webm' in writers))
 
-        # - predict, while a thread decodes the frames ahead and another one writes those behind
-        def keep(predicted):
-            source, decoded, saliency_map = predicted
-            where = {name: path.format(number=source.name) for name, path in images.items()}
-            why = write_maps(where, saliency_map, decoded.size, decoded.original)
-            if why:
-                raise HadToStop(why)
-            eight_bits = saliency_maps.to_uint8(saliency_map)
-            kept.add(eight_bits)
-            add(eight_bits, decoded.original)
-
+        # - predict, while a thread decodes the frames ahead and another one encodes those behind; a map is
+        # kept before the next one is predicted
         decoded = in_order(lambda _: frames.source(), itertools.count(), 1, ahead=batch_size + 2)
         sources = itertools.takewhile(lambda source: source is not None, decoded)
-        predicted = predictions(sources, predictor, weights, batch_size, None, keep_originals=True)
-        for _ in in_order(keep, predicted, 1, ahead=2):
+
+        def keep():
+            for source, image, saliency_map in predictions(
+                sources, predictor, weights, batch_size, None, keep_originals=True
+            ):
+                where = {name: path.format(number=source.name) for name, path in images.items()}
+                why = write_maps(where, saliency_map, image.size, image.original)
+                if why:
+                    raise HadToStop(why)
+                eight_bits = saliency_maps.to_uint8(saliency_map)
+                kept.add(eight_bits)
+                yield eight_bits, image.original
+
+        for _ in in_order(lambda made: add(*made), keep(), 1, ahead=2):
             pass
 
         for writer in writers.values():
@@ -266,7 +269,7 @@ class _Kept:
         self.count = 0
         self._path, self._shape = path, size[::-1]
         self._header = json.dumps(about, sort_keys=True).encode() + b'\n'
-        self._file = open(path, 'a+b')
+        self._file = open(path, 'a+b')  # noqa: SIM115  (closed by __exit__)
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -332,7 +335,7 @@ class _Writer:
             )
         if not self._writer.isOpened():
             raise HadToStop(f'{path}: this OpenCV cannot write {FILMS[name][1]}, or not into this folder')
-        self._checks = array.array("I")
+        self._checks = array.array('I')
 
     def __enter__(self):
         return self
