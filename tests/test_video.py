@@ -37,7 +37,7 @@ def write_film(path, frames=12, size=(64, 48), rate=25):
     picture = cv2.GaussianBlur(noise, (0, 0), 3)
     with video._silent():
         writer = cv2.VideoWriter(
-            str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*CODECS[path.suffix]), rate, size
+            str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*CODECS[path.suffix]), rate, size
         )
     for i in range(frames):
         writer.write(picture[i : i + size[1]])

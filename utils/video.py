@@ -87,7 +87,8 @@ def probe(path):
         raise Unreadable(f'{path}: a film in which no frame can be decoded')
     if not 0 < rate < 10000:
         raise Unreadable(f'{path}: a film without a frame rate')
-    return Film(path, *frame.shape[:2], rate, max(0, round(frames)))
+    rows, columns = frame.shape[:2]
+    return Film(path, rows, columns, rate, max(0, round(frames)))
 
 
 def _open(path):
@@ -181,7 +182,7 @@ def predict(film, paths, predictor, weights, batch_size=1, every=1, made_with=No
             for source, image, saliency_map in predictions(
                 sources, predictor, weights, batch_size, None, keep_originals=True
             ):
-                where = {name: path.format(number=source.name) for name, path in images.items()}
+                where = {name: path.format(number=int(source.name)) for name, path in images.items()}
                 why = write_maps(where, saliency_map, image.size, image.original)
                 if why:
                     raise HadToStop(why)
@@ -245,7 +246,7 @@ class _Frames:
         image = self.next()
         if image is None:
             return None
-        return Source(self.number, f'{self._path}: frame {self.number}', lambda: (image, image.shape[:2]))
+        return Source(str(self.number), f'{self._path}: frame {self.number}', lambda: (image, image.shape[:2]))
 
 
 class _Kept:
@@ -328,7 +329,7 @@ class _Writer:
         # OpenCV drops the last row or column of an odd size; it is repeated instead
         self._odd = film.rows % 2, film.columns % 2
         size = film.columns + self._odd[1], film.rows + self._odd[0]
-        codec = cv2.VideoWriter_fourcc(*FILMS[name][1])
+        codec = cv2.VideoWriter.fourcc(*FILMS[name][1])
         with _silent():
             self._writer = cv2.VideoWriter(
                 temporary, cv2.CAP_FFMPEG, codec, film.rate / every, size, isColor=not self._lossless
@@ -357,8 +358,11 @@ class _Writer:
             raise self._incomplete() from None
         try:
             for check in self._checks:
-                read, frame = capture.read() if self._lossless else (capture.grab(), None)
-                if not read or (self._lossless and zlib.crc32(frame[..., 0].tobytes()) != check):
+                read = capture.grab()
+                if read and self._lossless:
+                    frame = capture.retrieve()[1]
+                    read = zlib.crc32(frame[..., 0].tobytes()) == check
+                if not read:
                     raise self._incomplete()
         finally:
             capture.release()
