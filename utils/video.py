@@ -246,7 +246,9 @@ class _Frames:
         image = self.next()
         if image is None:
             return None
-        return Source(str(self.number), f'{self._path}: frame {self.number}', lambda: (image, image.shape[:2]))
+        return Source(
+            str(self.number), f'{self._path}: frame {self.number}', lambda: (image, image.shape[:2])
+        )
 
 
 class _Kept:
