@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, script
 from utils import saliency_maps, video
 from utils.errors import HadToStop, Unreadable
 from utils.images import shrink
@@ -286,3 +286,58 @@ def test_nothing_is_printed(tmp_path, capfd):
     film = video.probe(write_film(tmp_path / 'film.avi', frames=3))
     video.predict(film, paths(tmp_path, 'mkv', 'webm'), Predictor(), 'w')
     assert capfd.readouterr() == ('', '')
+
+
+# --- 03 ---
+
+
+def test_films_and_images_in_one_run(tmp_path, seeded_weights):
+    """Each has its own default format; frames have the maps of images, to the byte; it resumes."""
+    (tmp_path / 'in').mkdir()
+    film = write_film(tmp_path / 'in' / 'walk.avi', frames=3)
+    cv2.imwrite(str(tmp_path / 'in' / 'a.png'), frames_of(film)[1][..., ::-1])
+    (tmp_path / 'in' / 'junk.MOV').write_bytes(b'no film')
+    common = ('in', '--weights', seeded_weights, '--output', 'out', '--batch-size', 2)
+    result = script('03-predict.py', *common, cwd=tmp_path)
+    assert result.returncode == 1, result.stderr
+    assert 'junk.MOV: not a film' in result.stderr
+    assert {p.name for p in (tmp_path / 'out').iterdir()} == {'a.jpg', 'walk.mkv', 'maps.json'}
+    maps = [frame[..., 0] for frame in frames_of(tmp_path / 'out' / 'walk.mkv')]
+    assert len(maps) == 3
+
+    result = script('03-predict.py', *common[:-2], '--format', 'png,webm', cwd=tmp_path)
+    assert result.returncode == 1, result.stderr
+    for number, saliency_map in enumerate(maps, 1):
+        found = cv2.imread(str(tmp_path / 'out' / 'walk' / f'{number:06d}.png'), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(found, saliency_map)
+    image = cv2.imread(str(tmp_path / 'out' / 'a.png'), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(image, maps[1])
+
+    before = (tmp_path / 'out' / 'walk.mkv').stat().st_mtime_ns
+    result = script('03-predict.py', *common, '--skip-existing', '--glob', '*.[ap][vn][ig]', cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert 'maps exist of 2 of 2' in result.stderr
+    assert (tmp_path / 'out' / 'walk.mkv').stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ('files', 'arguments', 'sentence'),
+    [
+        (['a.png'], ['--format', 'mkv'], '--format mkv is for films'),
+        (['a.png'], ['--every', '2'], '--every is for films'),
+        (['film.mkv'], ['--output', '.'], 'would replace it'),
+        (['film.mp4', 'film.avi'], [], 'would both be written to'),
+        (['film.avi'], ['--archive', 'maps.zip', '--format', 'png'], 'images only'),
+        (['film.avi'], ['--scheduler', 'local:2'], 'images only'),
+    ],
+)
+def test_what_does_not_go_with_films(tmp_path, files, arguments, sentence):
+    for name in files:
+        path = tmp_path / name
+        write_film(path, frames=2) if path.suffix in CODECS else cv2.imwrite(
+            str(path), np.zeros((9, 9), np.uint8)
+        )
+    before = sorted(p.name for p in tmp_path.iterdir())
+    result = script('03-predict.py', *files, *arguments, cwd=tmp_path)
+    assert result.returncode == 2 and sentence in result.stderr, result.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == before
