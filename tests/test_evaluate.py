@@ -205,7 +205,7 @@ def test_constant_and_empty_maps_are_null(data, tmp_path):
         (['--fixations', '{data}/nowhere', '--maps', '{data}/maps'], 'nowhere'),
         (['--fixations', '{data}/maps/COCO_val2014_000000000001.png', '--maps', '{data}/maps'], '.png'),
         (['--fixations', '{data}/fixations', '--maps', '{data}/nowhere'], 'nowhere'),
-        (['--fixations', '{data}/fixations', '--maps', '{data}'], 'no'),
+        (['--fixations', '{data}/fixations', '--maps', '{data}'], 'nothing in it has the name of'),
         (['--fixations', '{data}/fixations', '--maps', '{data}/maps', '--metrics', 'NS'], "'NS'"),
         (['--fixations', '{data}/fixations', '--maps', '{data}/maps', '--output', 'r.txt'], 'r.txt'),
         (['--fixations', '{data}/fixations', '--maps', '{data}/maps', '--output', '/proc/r.csv'], '/proc'),
