@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Makes samples of SALICON, in whichever of its layouts: PNGs at the network's size, and three pickles."""
+"""Makes samples of SALICON, or of another data set: PNGs at the network's size, and three pickles."""
 
 import contextlib
 import os
 from functools import partial
 
 from utils.command_line import DONE, SKIPPED, argument_parser, positive, progress, run, say, size
-from utils.data_sets.options import add_fixations
+from utils.data_sets.options import add_fixations, add_orientation, add_splits
 from utils.errors import CouldNotStart
 
 PICKLES = {'train': 'trainData.pickle', 'val': 'validationData.pickle', 'test': 'testData.pickle'}
@@ -15,14 +15,16 @@ PICKLES = {'train': 'trainData.pickle', 'val': 'validationData.pickle', 'test': 
 def parser():
     parser = argument_parser(
         __doc__,
-        'The layouts: 2015 .mat, 2015 JSON, and the gaze .mat of both editions, as salicon.net has them now.',
+        'The layouts: 2015 .mat, 2015 JSON, and the gaze .mat of both editions, as salicon.net has them now; '
+        'and the data sets that `04-evaluate.py --list-data-sets` names.',
     )
     option = parser.add_argument
     option(
         '--salicon',
+        '--data-set',
         metavar='DIR',
-        help='folder with images, maps or saliency, fixations or fixation, or fixations_*.json in it '
-        '(default: the three folders one by one)',
+        help='a data set as it is handed out, or a folder with images, maps or saliency, fixations or '
+        'fixation, or fixations_*.json in it (default: the three folders one by one)',
     )
     option('--images', metavar='DIR', help='folder of images (default: images in --salicon)')
     option(
@@ -41,6 +43,13 @@ def parser():
     option('--size', type=size, default='256x192', help="the network's input, width x height")
     add_fixations(parser)
     option(
+        '--without-fixations',
+        action='store_true',
+        help='samples of images and maps alone, which are enough to train on',
+    )
+    add_orientation(parser)
+    add_splits(parser)
+    option(
         '--stream',
         action='store_true',
         help='write pickles that are read sample by sample: for sets larger than memory',
@@ -51,12 +60,15 @@ def parser():
 
 def main(arguments=None):
     options = parser().parse_args(arguments)
-    if not (options.salicon or (options.images and options.fixations)):
+    parts = options.images and (options.fixations or options.without_fixations)
+    if not (options.salicon or parts):
         raise CouldNotStart(
-            'say where SALICON is: --salicon DIR, or --images DIR, --maps DIR, --fixations PATH'
+            'say where the data set is: --salicon DIR, or --images DIR, --maps DIR, --fixations PATH '
+            '(or --without-fixations)'
         )
-    from utils.data_sets import salicon
+    from utils.data_sets import splits
     from utils.data_sets.census import Census
+    from utils.data_sets.finding import find
     from utils.data_sets.preprocessing import check_output, prepare
     from utils.files import make_folder
     from utils.images import ready_for_threads
@@ -64,20 +76,27 @@ def main(arguments=None):
     from utils.samples import writer
 
     # - find the data set, and make the folders
-    data_set = salicon.find(
+    data_set = find(
         options.salicon,
         options.images,
         options.maps,
         options.fixations,
         options.fixation_type or 'fixations',
         options.fixation_filter,
+        options.first_fixations == 'keep',
+        options.ignore_orientation,
+        options.without_fixations,
     )
     check_output(data_set, options.output)
-    say(data_set.describe())
+    splits.assign(data_set, options.validation_share, options.split, options.seed)
+    for line in (data_set.describe(), *data_set.notes):
+        say(line)
     for folder in sorted({os.path.dirname(record.stem) for record in data_set.records}):
         for kind in ('images', 'maps'):
             make_folder(os.path.normpath(os.path.join(options.output, kind, folder)))
     make_folder(options.output)
+    if options.validation_share:
+        splits.write(data_set, options.output)
 
     # - make the samples; the pickles grow with them and are there when all are done
     ready_for_threads()

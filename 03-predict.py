@@ -19,6 +19,7 @@ from utils.command_line import (
     run,
     say,
 )
+from utils.data_sets.options import add_orientation
 
 WEIGHTS = 'weights/gen_modelWeights0090.npz'
 THREADS = 2  # that write: the network needs the cores
@@ -52,6 +53,8 @@ def parser():
         metavar='WxH',
         help="the network's input; the weights were made for 256x192",
     )
+    option('--glob', metavar='PATTERN', help="files of folders to predict, such as '*.jpg' (default: all)")
+    add_orientation(parser)
     option('--skip-existing', action='store_true', help='leave out images whose maps are there')
     return parser
 
@@ -62,7 +65,11 @@ def main(arguments=None):
 
     # - what to read, where to write; nothing is written before both are clear
     paths = options.images + ([options.more] if options.more else [])
-    sources = image_sources.find(paths or ['images/'], leave_out=options.output)
+    sources, no_images = image_sources.find(
+        paths or ['images/'], options.output, options.glob, options.ignore_orientation
+    )
+    for why in no_images:
+        say(one_line(f'skipped {why}'))
     targets = outputs.plan(sources, options.output, options.format, also_read=[options.weights])
     to_do = sources
     if options.skip_existing:
@@ -78,7 +85,7 @@ def main(arguments=None):
         outputs.write_contact_sheet(overlays, options.output, THREADS)
 
     say(f'{len(to_do) - len(skipped)} of {len(to_do)} images predicted, maps in {options.output}')
-    return SKIPPED if skipped else DONE
+    return SKIPPED if skipped or no_images else DONE
 
 
 def predict(sources, targets, arrays, options):

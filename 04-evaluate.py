@@ -5,7 +5,7 @@ import os
 
 import utils.evaluation.options as subjects
 from utils.command_line import DONE, SKIPPED, argument_parser, positive, printable, run, say
-from utils.data_sets.options import add_fixations
+from utils.data_sets.options import add_fixations, add_orientation
 from utils.errors import CouldNotStart, HadToStop, Unreadable
 
 
@@ -18,17 +18,21 @@ def parser():
     option(
         '--fixations',
         metavar='PATH',
-        help='a folder or JSON file in a layout of SALICON, a folder of fixation maps (images, non-zero '
+        help='a data set as it is handed out (see --list-data-sets), a folder of fixation maps (non-zero '
         'where fixated), or a pickle of 01 (default: none)',
     )
+    option('--list-data-sets', action='store_true', help='print which data sets are recognised, and exit')
     add_fixations(parser)
+    add_orientation(parser)
     option(
         '--ground-truth',
         metavar='DIR',
-        help='folder of blurred maps (default: made of the fixations, sigma 19 at 640 x 480, in proportion)',
+        help='folder of blurred maps, or a data set that has them (default: made of the fixations, by the '
+        'blur that goes with the set, else sigma 19 at 640 x 480, in proportion)',
     )
     option('--allow-missing', action='store_true', help='score what there is, where maps or fixations lack')
     subjects.add_scores(parser)
+    subjects.add_maps(parser)
     subjects.add_tables(parser)
     option(
         '--self-check',
@@ -42,6 +46,11 @@ def parser():
 
 def main(arguments=None):
     options = parser().parse_args(arguments)
+    if options.list_data_sets:
+        from utils.data_sets import known
+
+        print(known.table())
+        return DONE
     subjects.check(options)
     if not options.snapshots:
         os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')  # the threads are ours, an image each
@@ -56,9 +65,9 @@ def main(arguments=None):
 
     # - read the fixations
     workers = options.workers or len(os.sched_getaffinity(0))
-    truth = ground_truth.read(options.fixations, options.fixation_type, options.fixation_filter, workers)
-    if options.ground_truth:
-        truth.blur_from(options.ground_truth, options.allow_missing)
+    truth = ground_truth.read_for(options, workers)
+    for sentence in truth.said:
+        say(sentence)
     if truth.outside:
         say(f'{truth.outside} of {truth.read} points lie outside their image; --self-check says more')
     skipped = [*truth.problems, *truth.unread.values()]
@@ -84,16 +93,18 @@ def main(arguments=None):
 def score_maps(options, truth, settings, workers):
     """Scores a folder of maps, prints and writes the tables; returns the status and what was skipped."""
     from utils.evaluation import tables
-    from utils.evaluation.scores import described, score_all, summary
+    from utils.evaluation.scores import described, remarks, score_all, summary
 
     files, skipped = maps_of(options, truth)
-    scores, failed, resized = score_all(files.items(), len(files), truth, settings, workers)
+    scores, failed, seen = score_all(files.items(), len(files), truth, settings, workers)
+    if not scores and seen['another shape'] == len(failed):  # nothing is wrong with them: see --stretch
+        return SKIPPED, skipped + failed
     if not scores:
         raise HadToStop(f'none of the {len(files)} maps could be scored: {failed[0]}')
-    if resized:
-        say(f'{resized} of {len(scores)} maps were resized to their image as the protocol does')
+    for sentence in remarks(scores, seen, truth, settings):
+        say(sentence)
     summaries = {'ours': summary(scores, settings.metrics)}
-    settings_said = described(settings, truth, len(scores), resized)
+    settings_said = described(settings, truth, len(scores), seen['resized'])
     report = tables.Report(settings_said, settings.metrics, scores, summaries, options.compare)
     print(printable(tables.as_markdown(report)), end='')
     for path in options.output:
@@ -148,8 +159,10 @@ def score_snapshots(options, truth, settings, workers):
         raise CouldNotStart(
             f'{options.snapshots}: no snapshots in it, named gen_modelWeights0000.npz and so on'
         )
-    sources = {source.name: source for source in image_sources.find([options.images])}
+    sources, no_images = image_sources.find([options.images], ignore_orientation=options.ignore_orientation)
+    sources = {source.name: source for source in sources}
     sources, skipped = pair(sources, options.images, truth, options.fixations, options.allow_missing)
+    skipped += no_images
     stem, extension = os.path.splitext(options.figure)
     stem = stem if extension in ('.png', '.pdf') else options.figure
     predictor, summaries = None, {}
@@ -167,7 +180,7 @@ def score_snapshots(options, truth, settings, workers):
             continue
         skipped += [sentence for sentence in unread + failed if sentence not in skipped]
         summaries[epoch] = summary(scores, settings.metrics)
-        settings_said = described(settings, truth, len(scores), 0)
+        settings_said = described(settings, truth, len(scores))
         report = tables.Report(settings_said, settings.metrics, {}, summaries, options.compare)
         for output in options.output:
             tables.write(output, report)

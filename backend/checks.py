@@ -2,6 +2,7 @@
 
 import configparser
 import contextlib
+import importlib
 import os
 import shutil
 import sys
@@ -9,33 +10,47 @@ import sysconfig
 import tempfile
 
 from backend import flags
+from backend.errors import CannotRun
 
 
-class CannotRun(SystemExit):
-    """Theano cannot run here. A SystemExit with status 2: scripts and interpreters end with the sentence."""
-
-    def __init__(self, sentence):
-        super().__init__(2)
-        self.sentence = sentence
-        print(sentence, file=sys.stderr)
-
-    def __str__(self):
-        return self.sentence
+def system():
+    """Linux: neither Theano's compiler flags nor the folders and locks here were tried on anything else."""
+    if not sys.platform.startswith('linux'):
+        raise CannotRun(
+            f'Theano 1.0.5 runs here on Linux, and this is {sys.platform}: on macOS use Docker '
+            '(docker/README.md) or a virtual machine, on Windows WSL 2'
+        )
 
 
 def python():
-    """CPython 3.9 to 3.13: what the mends were made for and are tested on."""
+    """CPython 3.9 to 3.15: what the mends were made for and are tested on."""
     version = sys.version_info[:2]
-    if not (3, 9) <= version <= (3, 13) or sys.implementation.name != 'cpython':
+    if not (3, 9) <= version <= (3, 15) or sys.implementation.name != 'cpython':
         raise CannotRun(
-            f'Theano 1.0.5 runs here on CPython 3.9 to 3.13, and this is {sys.implementation.name} '
-            f'{version[0]}.{version[1]}: make the environment again with `make PYTHON=python3.11`'
+            f'Theano 1.0.5 runs here on CPython 3.9 to 3.15, and this is {sys.implementation.name} '
+            f"{version[0]}.{version[1]}: make the environment again with one of them, such as the system's: "
+            '`make PYTHON=/usr/bin/python3 demo`'
         )
+
+
+def numpy():
+    """NumPy can be imported; another Python's, which PYTHONPATH may put first, cannot."""
+    try:
+        importlib.import_module('numpy')
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        given = os.environ.get('PYTHONPATH')
+        advice = (
+            f'PYTHONPATH={given} may bring packages of another Python: unset it, or start with `python -E`'
+            if given
+            else 'make the environment again by `make demo`, and use its .venv/bin/python'
+        )
+        raise CannotRun(f'NumPy cannot be imported ({reason}); {advice}') from None
 
 
 def compiler():
     """A C++ compiler and Python's headers."""
-    name = flags.value('cxx', 'clang++' if sys.platform == 'darwin' else 'g++')
+    name = flags.value('cxx', '')
     if not name or shutil.which(name) is None:
         raise CannotRun(
             f'no C++ compiler ({name or "THEANO_FLAGS sets cxx to nothing"}): install g++ '
@@ -59,30 +74,6 @@ def convolutions():
         )
 
 
-def compile_folder():
-    """The folder of compiled modules, and those that Theano has made in it, can be written to.
-
-    Tried by writing, since a read-only file system or a full disk does not show in the permissions.
-    """
-    home = os.environ.get('HOME') or os.path.expanduser('~')
-    base = flags.value('base_compiledir', os.path.join(home, '.theano'))
-    base = os.path.expanduser(os.path.expandvars(flags.value('compiledir', base)))
-    try:
-        os.makedirs(base, exist_ok=True)
-        folders = [
-            base,
-            *(f.path for f in os.scandir(base) if f.name.startswith('compiledir_') and f.is_dir()),
-        ]
-        for folder in folders:
-            with tempfile.TemporaryFile(dir=folder) as file:
-                file.write(b'probe')
-    except OSError as error:
-        raise CannotRun(
-            f'Theano cannot keep its compiled modules in {base} ({error.strerror}): make it writable, '
-            'or name another folder by THEANO_FLAGS=base_compiledir=/path/to/folder'
-        ) from None
-
-
 def user_flags():
     """THEANO_FLAGS can be taken apart at all."""
     try:
@@ -91,6 +82,10 @@ def user_flags():
         raise CannotRun(
             f'THEANO_FLAGS={os.environ["THEANO_FLAGS"]} cannot be read ({error}): correct or unset it'
         ) from None
+    if flags.value('floatX') == 'float16':
+        raise CannotRun(
+            'floatX=float16: the networks are computed in float32 or float64; set floatX to one of them'
+        )
 
 
 @contextlib.contextmanager

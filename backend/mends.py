@@ -26,6 +26,8 @@ def before_theano():
     if sys.version_info >= (3, 12):
         _distutils()
     _scipy_stats()
+    # in place of Theano's own, which sleeps and looks
+    sys.modules['theano.gof.compilelock'] = importlib.import_module('backend.compile_lock')
 
 
 def after_theano():
@@ -35,6 +37,8 @@ def after_theano():
     if NUMPY_2:
         _autocast()
     _downsample()
+    # a compiler that is not called g++ compiles Theano's own small modules for any CPU; that is no loss
+    logging.getLogger('theano.gof.cmodule').addFilter(lambda record: 'OPTIMIZATION' not in str(record.msg))
     # where a function fails, Theano imports its GPU back end to describe the error
     warnings.filterwarnings('ignore', 'pkg_resources is deprecated', module='theano')
 

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from backend import notices
+from backend import compile_lock, notices
 
 FLAGS = ('-O3', '-std=c++14', '-ffp-contract=fast', '-fopenmp', '-fPIC', '-shared')
 _DIGEST = hashlib.sha256().digest_size
@@ -94,7 +94,9 @@ def loaded(source, *flags):
     name = f'{os.path.splitext(os.path.basename(source))[0]}-{digest[:24]}.so'
     path = os.path.join(folder(), name)
     if whole(path) is None:  # one cut short would kill the process when loaded
-        _compile(theano.config.cxx, source, flags, path)
+        with compile_lock.lock_ctx():
+            if whole(path) is None:  # still: another process may have done it meanwhile
+                _compile(theano.config.cxx, source, flags, path)
     return ctypes.CDLL(path)
 
 
@@ -106,12 +108,13 @@ def folder():
     import theano
 
     path = os.path.join(theano.config.compiledir, 'salgan')
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(path, 0o700)
-    status = os.lstat(path)
-    if status.st_uid != os.geteuid() or status.st_mode & 0o022 or not stat.S_ISDIR(status.st_mode):
-        return _temporary(path).name
-    return path
+    for private in (path, f'{path}-{os.geteuid()}'):  # the second where users share a `compiledir`
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(private, 0o700)
+        status = os.lstat(private)
+        if status.st_uid == os.geteuid() and not status.st_mode & 0o022 and stat.S_ISDIR(status.st_mode):
+            return private
+    return _temporary(path).name
 
 
 @functools.cache

@@ -18,6 +18,13 @@ def compiling():
         )
 
 
+def waiting():
+    """Says that another process compiles, before this one waits for it; once, and not beside `compiling`."""
+    if not _said:
+        _said.append(True)
+        print('another process compiles the networks for this machine: waiting for it', file=sys.stderr)
+
+
 def announce_compilation():
     """Makes Theano say so too, and end in a sentence where compilation fails.
 

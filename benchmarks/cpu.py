@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [ROOT, os.path.join(ROOT, 'tests', 'golden')]
@@ -45,10 +44,11 @@ def main():
     arguments = options()
     import numpy as np
 
+    from benchmarks.machine import environment
     from utils.command_line import network_size
 
     os.environ['OMP_NUM_THREADS'] = str(arguments.threads)
-    python = environment(arguments.environment)
+    python = environment(arguments.environment, REQUIREMENTS)
     width, height = arguments.size
     print(
         f'{cpu()}, {arguments.threads} threads, {width} x {height}, medians of {arguments.runs} runs in turn'
@@ -106,18 +106,6 @@ def cpu():
             return next(line.partition(':')[2].strip() for line in file if line.startswith('model name'))
     except (OSError, StopIteration):
         return platform.processor()
-
-
-def environment(folder):
-    """The Python of the benchmark's environment, made if it is not there."""
-    python = os.path.join(folder, 'bin', 'python')
-    stamp = Path(folder, 'installed')
-    if not stamp.exists() or stamp.read_text() != str(REQUIREMENTS):
-        print(f'installing {", ".join(REQUIREMENTS)} into {folder}', file=sys.stderr)
-        subprocess.run([sys.executable, '-m', 'venv', folder], check=True)
-        subprocess.run([python, '-m', 'pip', 'install', '--quiet', *REQUIREMENTS], check=True)
-        stamp.write_text(str(REQUIREMENTS))
-    return python
 
 
 def prepare(folder, python):

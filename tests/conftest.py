@@ -15,7 +15,7 @@ GOLDEN = ROOT / 'tests' / 'golden'
 REFERENCE_DATA = Path(
     os.environ.get('SALGAN_REFERENCE_DATA', ROOT.parent / 'shared' / 'golden' / 'never-commit')
 )
-sys.path[:0] = [str(ROOT), str(GOLDEN), str(GOLDEN / 'metrics')]
+sys.path[:0] = [str(ROOT), str(GOLDEN), *(str(GOLDEN / name) for name in ('metrics', 'cases', 'datasets'))]
 
 
 pytest_configure = allowed_skips.pytest_configure

@@ -280,18 +280,21 @@ def test_self_check(data, tmp_path):
 
 @pytest.mark.long
 def test_figure3(data, tmp_path):
-    """Two snapshots of an untrained generator, and a broken one."""
+    """Two snapshots of an untrained generator, a broken one, and one of a run that diverged."""
     (tmp_path / 'snapshots').mkdir()
     for epoch in (0, 15):
         random = np.random.RandomState(epoch)
         arrays = [random.uniform(-0.05, 0.05, shape).astype(np.float32) for *_, shape in generator_layout()]
         np.savez(tmp_path / 'snapshots' / f'gen_modelWeights{epoch:04d}.npz', *arrays)
     (tmp_path / 'snapshots' / 'gen_modelWeights0030.npz').write_bytes(b'PK')
+    huge = [array * np.float32(1e30) for array in arrays]
+    np.savez(tmp_path / 'snapshots' / 'gen_modelWeights0045.npz', *huge)
     output, figure = tmp_path / 'r.json', tmp_path / 'new' / 'figure.png'
     inputs = ['--snapshots', tmp_path / 'snapshots', '--images', data / 'maps', '--size', '64x48']
     more = ['--fixations', data / 'fixations', '--batch-size', '5', '--figure', figure, '--output', output]
     done = evaluate(*inputs, *more, '--compare', 'table3')
     assert done.returncode == 1 and 'gen_modelWeights0030.npz' in done.stderr
+    assert 'gen_modelWeights0045.npz: makes no finite map of' in done.stderr
     assert 'ours, epoch 15' in done.stdout
     found = json.loads(output.read_text())
     assert list(found['epochs']) == ['0', '15']

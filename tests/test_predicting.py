@@ -32,7 +32,7 @@ def sources(tmp_path):
     for number, stem in enumerate(STEMS):
         image = random.randint(0, 256, (40 + number, 60, 3)).astype(np.uint8)
         cv2.imwrite(str(tmp_path / f'{stem}.png'), image)
-    return sorted(image_sources.find([str(tmp_path)]), key=lambda source: STEMS.index(source.name))
+    return sorted(image_sources.find([str(tmp_path)])[0], key=lambda source: STEMS.index(source.name))
 
 
 @pytest.mark.parametrize('batch_size', [1, 5, 100])

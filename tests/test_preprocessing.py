@@ -21,6 +21,7 @@ from tests.helpers import layouts
 from tests.helpers.layouts import SIZE, tree
 from utils import samples
 from utils.data_sets import preprocessing, salicon
+from utils.data_sets.data_set import blurred_map, to_uint8
 from utils.samples import InputType
 
 RECORDS = GOLDEN / 'network' / 'preprocess'
@@ -94,13 +95,13 @@ def test_ten_real_images_in_each_layout(tmp_path, reference_data):
     for record in source.records:
         points = source.fixations(record).points
         location = raw.fixations(record).points
-        blurred = salicon.blurred_map(points, (480, 640))
+        blurred = blurred_map(points, (480, 640))
         layouts.write_mat_2015(tmp_path / 'mat', record.stem, blurred, points, (480, 640))
         seen = [
             {'location': location[i::3], 'fixations': np.random.default_rng(0).permutation(points[i::3])}
             for i in range(3)
         ]
-        layouts.write_gaze(tmp_path / 'gaze', record.stem, salicon.to_uint8(blurred), seen, (480, 640))
+        layouts.write_gaze(tmp_path / 'gaze', record.stem, to_uint8(blurred), seen, (480, 640))
     folders = {'json': reference_data / 'salicon10', 'mat': tmp_path / 'mat', 'gaze': tmp_path / 'gaze'}
     made = {}
     for name, folder in {**folders, 'mouse': tmp_path / 'gaze'}.items():

@@ -4,6 +4,7 @@ import importlib
 import re
 
 from tests.conftest import ROOT
+from utils import VERSION
 
 README = (ROOT / 'README.md').read_text()
 CODE = [
@@ -28,6 +29,15 @@ def test_links_lead_somewhere():
     assert links
     for link in links:
         assert (ROOT / link).exists(), link
+
+
+def test_the_version_is_the_same_wherever_it_stands():
+    citation = (ROOT / 'CITATION.cff').read_text()
+    (version,), (date,) = (
+        re.findall(rf'^{key}: (\S+)$', citation, re.MULTILINE) for key in ('version', 'date-released')
+    )
+    changes = re.findall(r'^## (.*)$', (ROOT / 'CHANGELOG.md').read_text(), re.MULTILINE)
+    assert version == VERSION and changes[0] == f'{VERSION}, {date}'
 
 
 def options_of(name):

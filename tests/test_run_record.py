@@ -1,9 +1,11 @@
 """What a run was made with: kept beside it, and held against what it is to go on with."""
 
+import json
 from argparse import Namespace
 
 import pytest
 
+from utils import VERSION
 from utils.errors import CouldNotStart
 from utils.training import checkpoint, run_record
 
@@ -94,3 +96,18 @@ def test_damaged_checkpoints_are_never_begun_anew_over(tmp_path):
     (tmp_path / 'checkpoint00000002.npz').write_bytes(b'')
     with pytest.raises(CouldNotStart, match='none of its checkpoints is whole'):
         run_record.open_run(options(tmp_path))
+
+
+@pytest.mark.parametrize(('version', 'said'), [('0.9', 'version 0.9'), (None, 'an earlier version')])
+def test_a_run_of_another_version_is_resumed_with_a_warning(tmp_path, capsys, version, said):
+    run_record.accept(options(tmp_path), None, VERSIONS, DATA)
+    path = tmp_path / 'run.json'
+    record = json.loads(path.read_text())
+    assert record.pop('version') == VERSION
+    path.write_text(json.dumps({**record, 'version': version} if version else record))
+    assert capsys.readouterr().err == ''
+    assert run_record.accept(options(tmp_path), after(7), VERSIONS, DATA) == after(7)
+    assert f'was made by {said} of this project and continues with {VERSION}' in capsys.readouterr().err
+    assert json.loads(path.read_text())['version'] == VERSION
+    run_record.accept(options(tmp_path), after(7), VERSIONS, DATA)
+    assert capsys.readouterr().err == ''

@@ -182,7 +182,7 @@ def test_memory_while_reading_is_that_of_the_arrays(tmp_path):
     assert 127148036 < peak < 127148036 + 6e6
 
 
-# --- hostile files: at least the kinds of the issue, each with its own message ---
+# --- hostile files, each with its own message ---
 
 
 def test_wrong_shape_anywhere_in_a_generator(tmp_path):

@@ -9,6 +9,7 @@ import errno
 import os
 import sys
 
+from utils import VERSION
 from utils.errors import CouldNotStart, HadToStop
 
 DONE, SKIPPED, COULD_NOT_START, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -25,13 +26,17 @@ class _HelpFormatter(argparse.HelpFormatter):
 
 
 def argument_parser(description, epilog=None):
-    """An `argparse.ArgumentParser` whose help shows every default.
+    """An `argparse.ArgumentParser` whose help shows every default, with --version.
 
     An option whose default is None writes what that means into its help: 'at most N (default: all)'.
     """
-    return argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         description=description, epilog=epilog, formatter_class=_HelpFormatter, allow_abbrev=False
     )
+    parser.add_argument(
+        '-V', '--version', action='version', version=f'SalGAN {VERSION}', help='show the version and exit'
+    )
+    return parser
 
 
 def size(text):

@@ -36,6 +36,50 @@ def read_bytes(path, limit=2**30):
         raise Unreadable(f'{os.fspath(path)}: {error.strerror}') from None
 
 
+def walk(top, leave_out=None, hidden=False):
+    """All files below a folder, relative to it, sorted; in linked folders too, but in none inside itself.
+
+    Parameters
+    ----------
+    top : path
+    leave_out : path, optional
+        A folder that is not walked.
+    hidden : bool
+        Whether hidden folders are walked too.
+
+    Raises
+    ------
+    CouldNotStart
+        If a folder cannot be read.
+    """
+    found: list = []
+    waiting: list = [('', ())]  # folders, and those on the way down to each
+    while waiting:
+        below, above = waiting.pop()
+        folder = os.path.join(top, below)
+        try:
+            status = os.stat(folder)
+            names = os.listdir(folder)
+        except OSError as error:
+            raise CouldNotStart(f'{folder}: {error.strerror}; make it readable, or move it away') from None
+        if (status.st_dev, status.st_ino) in above:
+            continue
+        above = (*above, (status.st_dev, status.st_ino))
+        for name in names:
+            relative = os.path.join(below, name)
+            path = os.path.join(top, relative)
+            if os.path.isdir(path):
+                if (hidden or not name.startswith('.')) and not (leave_out and _same(path, leave_out)):
+                    waiting.append((relative, above))
+            else:
+                found.append(relative)
+    return sorted(found)
+
+
+def _same(path, other):
+    return os.path.exists(other) and os.path.samefile(path, other)
+
+
 def size_of(path):
     """The bytes that a file of a user's holds.
 

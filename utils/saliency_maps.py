@@ -33,7 +33,7 @@ def finish(saliency_map, rows, columns):
     """
     # note: deviation 5: OpenCV 4.10 and newer round this resize differently: 1 off on 3 to 5 % of the pixels
     resized = cv2.resize(to_uint8(saliency_map), (columns, rows), interpolation=cv2.INTER_CUBIC)
-    return np.clip(cv2.GaussianBlur(resized, (5, 5), 0), 0, 255)
+    return cv2.GaussianBlur(resized, (5, 5), 0)  # the original's clip to 0..255 after it changes no uint8
 
 
 def at_size(saliency_map, rows, columns):

@@ -61,7 +61,7 @@ def read_generator(path):
         too many, of another shape or type than float32, or holds a value that is not finite. The message
         names the first array that is wrong: the first of wrong shape or type, else of wrong values.
     """
-    return _read(path, 'a generator', generator_layout())
+    return read(path, 'a generator', generator_layout())
 
 
 def read_discriminator(path, width=256, height=192):
@@ -69,7 +69,7 @@ def read_discriminator(path, width=256, height=192):
 
     Returns and raises as `read_generator`, with the shapes of `architecture.discriminator_layout`.
     """
-    return _read(path, 'a discriminator', discriminator_layout(width, height, fc4_units=None))
+    return read(path, 'a discriminator', discriminator_layout(width, height, fc4_units=None))
 
 
 def read_encoder(path):
@@ -78,7 +78,7 @@ def read_encoder(path):
     Returns and raises as `read_generator`, with the shapes of `architecture.encoder_layout`; what
     follows the 26 in the file is not read.
     """
-    return _read(path, 'an encoder', encoder_layout(), more_allowed=True)
+    return read(path, 'an encoder', encoder_layout(), more_allowed=True)
 
 
 def what_it_looks_like(head):
@@ -108,7 +108,21 @@ _LOOKS = (
 )
 
 
-def _read(path, what, layout, more_allowed=False):
+def read(path, what, layout, more_allowed=False):
+    """Reads the arrays of any network.
+
+    Parameters
+    ----------
+    path : str or path
+    what : str
+        'a generator': for messages.
+    layout : list of (layer, parameter, shape)
+        See `utils.architecture`.
+    more_allowed : bool
+        Whether the file may hold more arrays than these.
+
+    Returns and raises as `read_generator`.
+    """
     with _open(path) as file:
         archive = _directory(path, file, layout)
         members = _members(path, archive)

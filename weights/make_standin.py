@@ -29,6 +29,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from utils.architecture import MEAN_BGR  # noqa: E402
 from utils.command_line import argument_parser, run, say  # noqa: E402
 from utils.errors import CouldNotStart  # noqa: E402
 
@@ -40,7 +41,7 @@ PAIRS = {
     ('red', 'green'): ((1 / 255, -1 / 255, 0), 0),
     ('blue', 'yellow'): ((-1 / 510, -1 / 510, 1 / 255), 0),
 }
-MEAN_COLOUR = (123.68, 116.779, 103.939)  # red, green, blue: the network subtracts it first
+MEAN_COLOUR = MEAN_BGR[::-1]  # red, green, blue: the network subtracts it first
 
 # Chosen by looking at the maps of ten photographs and at their scores, a few values of each tried. Their
 # contrast in colour is about a fifth of that in light: the weights make all pairs count alike.

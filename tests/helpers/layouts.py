@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import scipy.io
 
-from utils.data_sets import salicon
+from utils.data_sets.data_set import blurred_map, to_uint8
 
 SIZE = (48, 64)
 
@@ -89,7 +89,7 @@ def write_gaze_set(folder, counts, size=SIZE):
             if split != 'test':
                 seen = observers(seed, size)
                 points = np.concatenate([observer['fixations'] for observer in seen])
-                saliency = salicon.to_uint8(salicon.blurred_map(points, size, sigma=3))
+                saliency = to_uint8(blurred_map(points, size, sigma=3))
                 write_gaze(folder, name, saliency, seen, size)
     return folder
 

@@ -1,12 +1,21 @@
-"""Replays a recorded training trajectory."""
+"""Replays a recorded training trajectory: python tests/helpers/trajectory.py RECORD.npz OUTPUT.npz [UPDATES]
 
+A process of its own is for another device. It writes the arrays of the record under the same names; with
+UPDATES only so many.
+"""
+
+import sys
+from pathlib import Path
 from typing import Any
 
-import inputs
-import numpy as np
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / 'tests' / 'golden')]
 
-from backend import lasagne, theano
-from tests.helpers import networks
+import inputs  # noqa: E402
+import numpy as np  # noqa: E402
+
+from backend import lasagne, theano  # noqa: E402
+from tests.helpers import networks  # noqa: E402
 
 
 def statistics(arrays):
@@ -26,8 +35,11 @@ def cast(arrays):
     return [np.asarray(array, theano.config.floatX) for array in arrays]
 
 
-def replay(record):
-    """The arrays of a record under the same names, computed by this project in Theano's floatX."""
+def replay(record, updates=None):
+    """The arrays of a record under the same names, computed by this project in Theano's floatX.
+
+    With `updates` only so many, and nothing but them: no maps and probabilities before and after.
+    """
     width, height, size = (int(record[name]) for name in ('width', 'height', 'batch_size'))
     salgan = 'costs' in record
     assert (width, height, size) == (networks.WIDTH, networks.HEIGHT, networks.BATCH)
@@ -37,12 +49,13 @@ def replay(record):
     if salgan:
         discriminator = inputs.discriminator_arrays(int(record['discriminator_seed']), width, height)
         parts['disc_'] = (model.discriminator['prob'], discriminator)
-        concatenated = [model.input_var, model.output_var]
-        prob = theano.function(concatenated, lasagne.layers.get_output(model.discriminator['prob']))
+        if updates is None:
+            concatenated = [model.input_var, model.output_var]
+            prob = theano.function(concatenated, lasagne.layers.get_output(model.discriminator['prob']))
     for layer, start in parts.values():
         lasagne.layers.set_all_param_values(layer, cast(start))
 
-    seeds = [int(seed) for seed in record['batch_seed_of_update']]
+    seeds = [int(seed) for seed in record['batch_seed_of_update']][:updates]
     batches = {seed: cast(inputs.batch(seed, size, width, height)) for seed in seeds}
 
     def observe(when):
@@ -55,7 +68,8 @@ def replay(record):
                 )
 
     result, costs = {}, []
-    observe('before')
+    if updates is None:
+        observe('before')
     for update, seed in enumerate(seeds, 1):
         train = model.D_trainFunction if salgan and update % 2 else model.G_trainFunction
         costs.append(train(*batches[seed]))
@@ -65,7 +79,8 @@ def replay(record):
                 moved = [np.asarray(new, 'float64') - old for new, old in zip(now, cast(start))]
                 for kind, values in (('', statistics(now)), ('delta_', statistics(moved))):
                     result.update({f'u{update}_{prefix}{kind}{name}': a for name, a in values.items()})
-    observe('after')
+    if updates is None:
+        observe('after')
     result['costs' if salgan else 'loss'] = np.array(costs)
     for prefix, (layer, start) in parts.items():
         same = [
@@ -74,3 +89,7 @@ def replay(record):
         ]
         result[prefix.replace('gen_', '') + 'unchanged'] = np.flatnonzero(same)
     return result
+
+
+if __name__ == '__main__':
+    np.savez(sys.argv[2], **replay(np.load(sys.argv[1]), *map(int, sys.argv[3:])))

@@ -3,12 +3,10 @@
 import os
 from collections import defaultdict
 
-import numpy as np
-
 from utils.command_line import listed
-from utils.data_sets import matlab
+from utils.data_sets import readers
 from utils.errors import CouldNotStart, Unreadable
-from utils.images import read_grey
+from utils.files import walk
 from utils.outputs import CONTACT_SHEET, FORMATS
 
 # Where 03 wrote a map in several formats, the first of these is taken: the original's map without loss before
@@ -16,13 +14,16 @@ from utils.outputs import CONTACT_SHEET, FORMATS
 EXTENSIONS = (
     '.png', '.tif', '.tiff', '.bmp', '.pgm', '.ppm', '.webp', '.jp2', '.jpg', '.jpeg', '.npy', '.mat'
 )  # fmt: skip
-LARGEST = 2**26  # pixels: a map of more is a mistake or an attack
+LARGEST = readers.LARGEST
 # what 03 writes beside maps
 OVERLAY, SHEET = (os.path.splitext(name)[0] for name in (FORMATS['overlay'], CONTACT_SHEET))
 
 
-def find_maps(folder):
+def find_maps(folder, suffix=''):
     """Finds the maps in `folder` and its subfolders: relative path without extension -> path.
+
+    Where some names end in `suffix`, as the blurred maps of some data sets do, those alone, and their stems
+    lack it.
 
     Raises
     ------
@@ -32,14 +33,10 @@ def find_maps(folder):
     if not os.path.isdir(folder):
         raise CouldNotStart(f'{folder}: there is no such folder')
     found = defaultdict(list)
-    for parent, folders, names in os.walk(folder, onerror=_refuse):
-        folders[:] = sorted(name for name in folders if not name.startswith('.'))
-        for name in sorted(names):
-            stem, extension = os.path.splitext(name)
-            if not name.startswith('.') and extension.lower() in EXTENSIONS:
-                stem = os.path.normpath(os.path.join(os.path.relpath(parent, folder), stem))
-                rank = EXTENSIONS.index(extension.lower())
-                found[stem].append((rank, os.path.join(parent, name)))
+    for relative in walk(folder):
+        stem, extension = os.path.splitext(relative)
+        if not os.path.basename(relative).startswith('.') and extension.lower() in EXTENSIONS:
+            found[stem].append((EXTENSIONS.index(extension.lower()), os.path.join(folder, relative)))
     shown = {stem for stem in found if stem.endswith(OVERLAY) and stem[: -len(OVERLAY)] in found}
     maps = {
         stem: min(paths)[1]
@@ -48,11 +45,8 @@ def find_maps(folder):
     }
     if not maps:
         raise CouldNotStart(f'{folder}: no maps in it ({", ".join(EXTENSIONS)})')
-    return maps
-
-
-def _refuse(error):
-    raise CouldNotStart(f'cannot read the folder {error.filename}: {error.strerror}')
+    ends = {stem[: -len(suffix)]: path for stem, path in maps.items() if suffix and stem.endswith(suffix)}
+    return ends or maps
 
 
 def match(stems, files):
@@ -105,6 +99,7 @@ def pair(files, folder, truth, fixations, allow_missing=False):
     paired, missing, extra = match(truth.images.keys() | truth.unread.keys(), files)
     paired = {stem: paired[stem] for stem in truth.images if stem in paired}
     missing = [stem for stem in missing if stem in truth.images]
+    extra = [stem for stem in extra if stem not in truth.others]  # test images, whose fixations are private
     if not paired:
         raise CouldNotStart(
             f'{folder}: nothing in it has the name of an image with fixations; in it are {listed(extra, 2)}, '
@@ -126,41 +121,14 @@ def _by_name(stems):
 
 
 def read_map(path):
-    """Reads a map: an image as uint8, a `.npy` or the variable `I` of a `.mat` as it is.
-
-    Returns
-    -------
-    uint8 or float array, shape (rows, columns)
+    """Reads a map that others are held against, such as a blurred one: uint8 or floats, (rows, columns).
 
     Raises
     ------
     Unreadable
-        One sentence that names the file, if it is missing or broken, no map, or holds a NaN.
+        See `readers.read_saliency_map`; or if it has negative values.
     """
-    extension = os.path.splitext(path)[1].lower()
-    if extension == '.npy':
-        array = _read_npy(path)
-    else:
-        array = matlab.read(path).get('I') if extension == '.mat' else read_grey(path)
-    if (
-        not isinstance(array, np.ndarray)
-        or array.ndim != 2
-        or not array.size
-        or array.dtype.kind not in 'fui'
-    ):
-        raise Unreadable(f'{path}: not a map: an array (rows, columns) of numbers, in a .mat by the name I')
-    if array.size > LARGEST:
-        raise Unreadable(f'{path}: {array.size} pixels, more than the {LARGEST} of any map')
-    if not np.isfinite(array).all():
-        raise Unreadable(f'{path}: the map holds a NaN or an infinite value')
-    return array
-
-
-def _read_npy(path):
-    try:
-        # mapped first: a header that claims more than the file has is found before memory is taken
-        return np.array(np.load(path, mmap_mode='r', allow_pickle=False))
-    except OSError as error:
-        raise Unreadable(f'{path}: {error.strerror or "not a .npy file"}') from None
-    except (ValueError, EOFError, SyntaxError, TypeError, OverflowError):
-        raise Unreadable(f'{path}: not a whole .npy file of numbers') from None
+    found = readers.read_saliency_map(path)
+    if found.kind != readers.MAP:
+        raise Unreadable(f'{path}: a {found.kind}, where a map without negative values belongs')
+    return found.values

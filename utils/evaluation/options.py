@@ -31,6 +31,22 @@ def add_scores(parser):
     option('--seed', type=whole, metavar='N', default=0, help='of all that is random')
 
 
+def add_maps(parser):
+    """Adds what is done with maps of other kinds and sizes."""
+    option = parser.add_argument
+    option(
+        '--density',
+        choices=['exp', 'as-is'],
+        help='what to score of a log density: its exponential, or itself (default: the exponential; of '
+        'protocol tuebingen IG alone)',
+    )
+    option(
+        '--stretch',
+        action='store_true',
+        help="take maps whose aspect ratio is not their image's, such as those of the network's size",
+    )
+
+
 def add_tables(parser):
     """Adds what becomes of the numbers."""
     option = parser.add_argument

@@ -3,14 +3,16 @@
 import math
 import statistics
 import zlib
-from collections import namedtuple
+from collections import Counter
 from functools import partial
+from typing import NamedTuple, Optional
 
 import numpy as np
 import scipy
 
-from utils import metrics
-from utils.command_line import progress
+from utils import VERSION, metrics
+from utils.command_line import listed, progress
+from utils.data_sets.readers import LOG_DENSITY, MAP, NEGATIVE, SaliencyMap, another_shape, read_saliency_map
 from utils.errors import CouldNotStart, Unreadable
 from utils.evaluation.maps import read_map
 from utils.evaluation.published import FIGURE3_METRICS
@@ -23,13 +25,21 @@ METRICS = {
 RESIZE = {'mit': metrics.resize_mit, 'salicon': metrics.resize_salicon}
 GAUSSIAN = 0.25  # standard deviation of the Gaussian baseline, in heights and widths of the image
 
-Settings = namedtuple('Settings', 'protocol metrics baseline others splits seed')
-Settings.__doc__ = """All that shapes a number beside the maps and the ground truth.
+NOT_OF_NEGATIVE = ('KL', 'IG', 'EMD')  # of protocol mit: not defined for a map with negative values
 
-`protocol`: 'mit' or 'salicon'. `metrics`: names out of `METRICS`. `baseline`: None for the Gaussian, or the
-path and the array of a map. `others`: how many other images sAUC takes its negatives from, 0 for all (MIT).
-`splits`: None for the exact expectation. `seed`: int; every image has its own, of this and its name.
-"""
+
+class Settings(NamedTuple):
+    """All that shapes a number beside the maps and the ground truth."""
+
+    protocol: str  # 'mit' or 'salicon'
+    metrics: tuple  # names out of METRICS
+    baseline: Optional[tuple]  # the path and the array of a map; None for the Gaussian
+    others: int  # other images that sAUC takes its negatives from, 0 for all (MIT)
+    splits: Optional[int]  # draws of AUC-Borji and sAUC; None for the exact expectation
+    seed: int  # every image has its own, of this and its name
+    density: Optional[str] = None  # 'exp' or 'as-is': what is scored of a log density; None: the default
+    stretch: bool = False  # whether maps of another aspect ratio than their image's are taken
+    ignore_orientation: bool = False  # whether the EXIF orientation of maps is left alone
 
 
 def settings_of(options):
@@ -50,7 +60,17 @@ def settings_of(options):
         except Unreadable as error:
             raise CouldNotStart(f'--baseline: {error}') from None
     metrics = chosen(names, options.protocol)
-    return Settings(options.protocol, metrics, baseline, options.others, options.splits, options.seed)
+    return Settings(
+        options.protocol,
+        metrics,
+        baseline,
+        options.others,
+        options.splits,
+        options.seed,
+        options.density,
+        options.stretch,
+        options.ignore_orientation,
+    )
 
 
 def chosen(text, protocol):
@@ -87,7 +107,7 @@ def score(saliency_map, stem, truth, settings):
 
     Parameters
     ----------
-    saliency_map : float or uint8 array, shape (rows, columns)
+    saliency_map : readers.SaliencyMap, or a uint8 or float array, shape (rows, columns)
         Resized as the protocol does where its size is not the image's.
     stem : str
         Of the image.
@@ -96,7 +116,7 @@ def score(saliency_map, stem, truth, settings):
 
     Returns
     -------
-    dict of metric -> float, NaN where it is not defined
+    dict of metric -> float, NaN where it is not defined; of an image without fixations, NaN everywhere
 
     Raises
     ------
@@ -105,11 +125,29 @@ def score(saliency_map, stem, truth, settings):
     Unreadable
         If the ground truth's map cannot be read.
     """
-    size = truth.images[stem].size
-    saliency_map = RESIZE[settings.protocol](saliency_map, size)
-    compute = _salicon if settings.protocol == 'salicon' else _mit
-    functions = compute(saliency_map, stem, truth, settings)
+    image = truth.images[stem]
+    if not len(image.points):
+        return dict.fromkeys(settings.metrics, math.nan)
+    if isinstance(saliency_map, np.ndarray):
+        saliency_map = SaliencyMap(saliency_map, MAP)
+    values, kind = as_scored(saliency_map, settings)
+    resized = RESIZE[settings.protocol](values, image.size)
+    if settings.protocol == 'salicon':
+        functions = _salicon(resized, stem, truth, settings)
+    else:
+        functions = _mit(resized, stem, truth, settings, floats=values.dtype != np.uint8)
+        if kind == NEGATIVE:
+            functions.update(dict.fromkeys(NOT_OF_NEGATIVE, lambda: math.nan))
     return {name: functions[name]() for name in settings.metrics}
+
+
+def as_scored(saliency_map, settings):
+    """The values that are scored of a `readers.SaliencyMap`, and what kind of map they are."""
+    if saliency_map.kind != LOG_DENSITY:
+        return saliency_map
+    if settings.density == 'as-is':
+        return saliency_map.values, NEGATIVE
+    return np.exp(saliency_map.values.astype(np.float64)), MAP
 
 
 def _salicon(saliency_map, stem, truth, settings):
@@ -122,7 +160,7 @@ def _salicon(saliency_map, stem, truth, settings):
     }
 
 
-def _mit(saliency_map, stem, truth, settings):
+def _mit(saliency_map, stem, truth, settings, floats=False):
     fixated, seed = truth.fixation_map(stem), _seed(settings.seed, stem)
     blurred = None
     if set(settings.metrics) & {'CC', 'SIM', 'KL', 'EMD'}:
@@ -139,13 +177,19 @@ def _mit(saliency_map, stem, truth, settings):
         others = truth.other_fixations(stem, settings.others, seed)
         return metrics.auc_shuffled(saliency_map, fixated, others, splits=settings.splits, seed=seed)
 
+    def auc_judd():
+        # The jitter that breaks ties is absolute: it would shuffle the small values of a probability density.
+        highest = saliency_map.max() if floats else 1
+        scaled = saliency_map / highest if 0 < highest < 1 else saliency_map
+        return metrics.auc_judd(scaled, fixated, seed=seed)
+
     return {
         'NSS': lambda: metrics.nss(saliency_map, fixated),
         'CC': lambda: metrics.cc(saliency_map, blurred),
         'SIM': lambda: metrics.similarity(saliency_map, blurred),
         'KL': lambda: metrics.kl_divergence(saliency_map, blurred),
         'IG': information_gain,
-        'AUC-Judd': lambda: metrics.auc_judd(saliency_map, fixated, seed=seed),
+        'AUC-Judd': auc_judd,
         'AUC-Borji': lambda: metrics.auc_borji(saliency_map, fixated, splits=settings.splits, seed=seed),
         'sAUC': auc_shuffled,
         'EMD': lambda: metrics.emd(saliency_map, blurred),
@@ -173,29 +217,65 @@ def score_all(items, count, truth, settings, workers):
     -------
     dict of stem -> dict of metric -> float
     list of one sentence for each map without a score
-    int, how many maps were resized
+    Counter of the maps that were 'resized', of those of 'another shape' among the failed, and of each
+    `SaliencyMap.kind`
     """
-    scores, failed, resized = {}, [], 0
+    scores, failed, seen = {}, [], Counter()
     found = in_order(partial(_score_item, truth=truth, settings=settings), items, workers)
-    for stem, result, size in progress(found, total=count, unit='map', desc='scores'):
+    for stem, result, size, kind in progress(found, total=count, unit='map', desc='scores'):
         if isinstance(result, str):
             failed.append(result)
+            seen['another shape'] += kind == 'another shape'
         else:
             scores[stem] = result
-            resized += size != truth.images[stem].size
-    return scores, failed, resized
+            seen.update({'resized': int(size != truth.images[stem].size), kind: 1})
+    return scores, failed, seen
 
 
 def _score_item(item, truth, settings):
-    """(stem, its scores, the map's size), or (stem, one sentence on why there are none, None)."""
+    """(stem, its scores, the map's size, its kind); one sentence in place of scores where there are none."""
     stem, source = item
     try:
-        saliency_map = source if isinstance(source, np.ndarray) else read_map(source)
-        return stem, score(saliency_map, stem, truth, settings), saliency_map.shape
+        if isinstance(source, np.ndarray):
+            found = SaliencyMap(source, MAP)
+        else:
+            found = read_saliency_map(source, settings.ignore_orientation)
+            why = None if settings.stretch else another_shape(found.values.shape, truth.images[stem].size)
+            if why:
+                return stem, f'{source}: {why}', None, 'another shape'
+        return stem, score(found, stem, truth, settings), found.values.shape, found.kind
     except Unreadable as error:
-        return stem, str(error), None
+        return stem, str(error), None, None
     except ValueError as error:
-        return stem, f'{stem if isinstance(source, np.ndarray) else source}: {error}', None
+        return stem, f'{stem if isinstance(source, np.ndarray) else source}: {error}', None, None
+
+
+def remarks(scores, seen, truth, settings):
+    """What is to be said of a set of scores: one sentence each.
+
+    Parameters
+    ----------
+    scores, seen : see `score_all`
+    truth, settings : see `score`
+    """
+    if seen['resized']:
+        yield f'{seen["resized"]} of {len(scores)} maps were resized to their image as the protocol does'
+    if seen[LOG_DENSITY] and settings.protocol != 'tuebingen':
+        how = 'as they are' if settings.density == 'as-is' else 'by their exponential'
+        yield f'{seen[LOG_DENSITY]} of {len(scores)} maps are log densities and are scored {how} (--density)'
+    negative = seen[NEGATIVE] + (seen[LOG_DENSITY] if settings.density == 'as-is' else 0)
+    if negative and settings.protocol == 'mit':
+        yield (
+            f'{negative} of {len(scores)} maps have negative values: {", ".join(NOT_OF_NEGATIVE)} are not '
+            'defined for them and are left out'
+        )
+    empty = {stem for stem in truth.empty() if stem in scores}
+    if empty:
+        yield f'images without fixations, in no mean: {len(empty)} of {len(scores)}: {listed(sorted(empty))}'
+    for name in settings.metrics:
+        lacking = [s for s, values in scores.items() if math.isnan(values[name]) and s not in empty]
+        if lacking and not (negative and name in NOT_OF_NEGATIVE):
+            yield f'{name} is not defined for {len(lacking)} of {len(scores)} images: {listed(lacking, 3)}'
 
 
 def summary(scores, names):
@@ -223,34 +303,43 @@ def summary(scores, names):
     return result
 
 
-def described(settings, truth, scored, resized):
+def described(settings, truth, scored, resized=0):
     """Everything that shapes the numbers, as text or numbers by name; for the head of every output."""
     mit, zoom = settings.protocol == 'mit', f'zoom, order 3, SciPy {scipy.__version__}'
     shown = {
+        'version': VERSION,
         'protocol': settings.protocol,
         'images': scored,
         'layout': truth.layout,
+        'data set': truth.set,
         'fixation type': truth.fixation_type,
         'fixation filter': truth.fixation_filter,
         'maps resized': f'{resized} ({"bicubic, as imresize" if mit else zoom})',
+        'stretch': settings.stretch or None,
+        'density': settings.density,
         'seed': settings.seed,
     }
     if mit:
         there = len(truth.images) - 1
         shown.update(
             {
-                'ground truth': truth.blurred_from
-                or 'fixations blurred, sigma 19 at 640 x 480, in proportion',
+                'ground truth': truth.blurred_from or _blur(truth),
                 'baseline': settings.baseline[0]
                 if settings.baseline
                 else f'gaussian, centred, sigma {GAUSSIAN} of each side',
-                'others': min(settings.others, there) or there,
+                'others': min(settings.others, there) or there,  # 0 stands for all
                 'splits': settings.splits or 'none: exact expectation',
-                'step': 0.1,
-                'jitter': 1e-7,
+                'step': metrics.STEP,
+                'jitter': metrics.JITTER,
             }
         )
     else:
-        shown['samples'] = 100_000
+        shown['samples'] = metrics.SAMPLES
         shown['others'] = len(truth.images) - 1
     return {name: value for name, value in shown.items() if value is not None}
+
+
+def _blur(truth):
+    if truth.sigma:
+        return f'fixations blurred, sigma {truth.sigma:g} pixels'
+    return 'fixations blurred, sigma 19 at 640 x 480, in proportion'

@@ -4,7 +4,7 @@ import glob
 import json
 import os
 
-from utils import files
+from utils import VERSION, files
 from utils.command_line import say
 from utils.errors import CouldNotStart
 from utils.files import make_folder, write_bytes
@@ -96,10 +96,20 @@ def accept(options, found, versions, data):
     changed_after = None
     if _holds_run(options.output):
         # kept too, since the process may end before another checkpoint is written
-        changed_after = updates if _check(options, record) else _read(options.output).get(CHANGED_AFTER)
+        if _check(options, record):
+            changed_after = updates
+        else:
+            before = _read(options.output)
+            changed_after = before.get(CHANGED_AFTER)
+            if before.get('version') != VERSION:
+                made_by = f'version {before["version"]}' if 'version' in before else 'an earlier version'
+                say(
+                    f'{options.output}: the run was made by {made_by} of this project and continues with '
+                    f'{VERSION}: CHANGELOG.md says where numbers differ'
+                )
     write_bytes(
         os.path.join(options.output, NAME),
-        (json.dumps({**record, CHANGED_AFTER: changed_after}, indent=1) + '\n').encode(),
+        (json.dumps({'version': VERSION, **record, CHANGED_AFTER: changed_after}, indent=1) + '\n').encode(),
         durable=True,
     )
     if found and changed_after == updates:
