@@ -7,6 +7,12 @@ from pathlib import Path
 
 import pytest
 
+if (
+    'PYTEST_XDIST_WORKER' in os.environ
+):  # as many as there are cores, and none waits long for another to compile
+    os.environ.setdefault('OMP_NUM_THREADS', '1')
+    os.environ['THEANO_FLAGS'] = ','.join(filter(None, [os.environ.get('THEANO_FLAGS'), 'compile.wait=1']))
+
 from tests import allowed_skips
 from tests.helpers import processes
 
@@ -16,7 +22,6 @@ REFERENCE_DATA = Path(
     os.environ.get('SALGAN_REFERENCE_DATA', ROOT.parent / 'shared' / 'golden' / 'never-commit')
 )
 sys.path[:0] = [str(ROOT), str(GOLDEN), *(str(GOLDEN / name) for name in ('metrics', 'cases', 'datasets'))]
-
 
 pytest_configure = allowed_skips.pytest_configure
 
