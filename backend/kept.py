@@ -12,7 +12,7 @@ import numpy as np
 import theano
 from theano.configparser import _config_var_list
 
-from backend import native, onednn, winograd
+from backend import compile_lock, cuda, native, onednn, winograd
 
 DEEP = 20000  # pickling goes down the graph from its output, node by node
 
@@ -21,7 +21,7 @@ def function(name, make, *sources):
     """What `make()` returns, from the user's compile folder where it was kept before.
 
     Kept under a key of everything that it depends on, so that it is made again where anything is another, and
-    where it is damaged. Always made on a GPU, whose functions are not for keeping.
+    where it is damaged.
 
     Parameters
     ----------
@@ -31,13 +31,14 @@ def function(name, make, *sources):
     sources : paths
         The code that `make` runs, beside this package.
     """
-    if theano.config.device != 'cpu':
-        return make()
     file = f'{name}-{_key(sources)}.pickle'
     found = _read(file)
     if found is None:
-        found = make()
-        _write(file, found)
+        with compile_lock.lock_ctx():
+            found = _read(file)  # another process may have made it meanwhile
+            if found is None:
+                found = make()
+                _write(file, found)
     return found
 
 
@@ -88,6 +89,7 @@ def _key(sources):
         lasagne.__version__,
         np.__version__,
         *sorted(settings),
+        cuda.report() if cuda.wanted() else 'cpu',
         ' '.join(sorted(native.cpu_features())),
         f'{native.usable(winograd.engine)} {onednn.usable()}',
         *(hashlib.sha256(path.read_bytes()).hexdigest() for path in code),

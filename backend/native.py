@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from backend import notices
+from backend import compile_lock, notices
 
 FLAGS = ('-O3', '-std=c++14', '-ffp-contract=fast', '-fopenmp', '-fPIC', '-shared')
 _DIGEST = hashlib.sha256().digest_size
@@ -46,6 +46,18 @@ def wanted():
 
     turned_off = os.environ.get('SALGAN_CONV') in ('corrmm', 'onednn')
     return not turned_off and theano.config.device == 'cpu' and {'avx2', 'fma'} <= cpu_features()
+
+
+def code_path():
+    """Which code convolves here, in words: for the records of maps."""
+    import theano
+
+    if wanted():
+        how = "the project's C++ with AVX2 and FMA"
+    else:
+        elsewhere = 'onednn' if theano.config.device == 'cpu' else "the card's"
+        how = os.environ.get('SALGAN_CONV') or elsewhere
+    return f'{theano.config.device}, {theano.config.floatX}, {how}'
 
 
 def usable(load):
@@ -94,7 +106,9 @@ def loaded(source, *flags):
     name = f'{os.path.splitext(os.path.basename(source))[0]}-{digest[:24]}.so'
     path = os.path.join(folder(), name)
     if whole(path) is None:  # one cut short would kill the process when loaded
-        _compile(theano.config.cxx, source, flags, path)
+        with compile_lock.lock_ctx():
+            if whole(path) is None:  # still: another process may have done it meanwhile
+                _compile(theano.config.cxx, source, flags, path)
     return ctypes.CDLL(path)
 
 
@@ -106,12 +120,13 @@ def folder():
     import theano
 
     path = os.path.join(theano.config.compiledir, 'salgan')
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(path, 0o700)
-    status = os.lstat(path)
-    if status.st_uid != os.geteuid() or status.st_mode & 0o022 or not stat.S_ISDIR(status.st_mode):
-        return _temporary(path).name
-    return path
+    for private in (path, f'{path}-{os.geteuid()}'):  # the second where users share a `compiledir`
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(private, 0o700)
+        status = os.lstat(private)
+        if status.st_uid == os.geteuid() and not status.st_mode & 0o022 and stat.S_ISDIR(status.st_mode):
+            return private
+    return _temporary(path).name
 
 
 @functools.cache

@@ -7,12 +7,35 @@ from pathlib import Path
 
 import pytest
 
+from tests import allowed_skips
+from tests.helpers import processes
+
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / 'tests' / 'golden'
 REFERENCE_DATA = Path(
     os.environ.get('SALGAN_REFERENCE_DATA', ROOT.parent / 'shared' / 'golden' / 'never-commit')
 )
 sys.path[:0] = [str(ROOT), str(GOLDEN), *(str(GOLDEN / name) for name in ('metrics', 'cases', 'datasets'))]
+
+
+pytest_configure = allowed_skips.pytest_configure
+
+
+def pytest_collection_modifyitems(items):
+    """Those of a file, or of an xdist_group, run in one process; what takes longest begins first."""
+    for item in items:
+        if not item.get_closest_marker('xdist_group'):
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
+    items.sort(key=lambda item: FIRST.get(item.get_closest_marker('xdist_group').args[0], 0))
+
+
+FIRST = {
+    'networks': -9,
+    'test_training.py': -8,
+    'test_predict.py': -7,
+    'test_evaluate.py': -6,
+    'sanitised': -5,
+}
 
 
 @pytest.fixture(scope='session')
@@ -35,41 +58,68 @@ def seeded_weights(tmp_path_factory):
     return path
 
 
-def script(name, *arguments, cwd=None, timeout=600, **environment):
-    """Runs one of the numbered scripts as a user would; returns the finished process, output as text."""
+@pytest.fixture(scope='session')
+def float64(tmp_path_factory):
+    """The folder of what float64 networks compute, see tests/helpers/float64.py."""
+    folder = tmp_path_factory.mktemp('float64')
+    program = ROOT / 'tests' / 'helpers' / 'float64.py'
+    flags = {'THEANO_FLAGS': with_flags('floatX=float64')}
+    subprocess.run([sys.executable, program, folder], check=True, env={**os.environ, **flags})
+    return folder
+
+
+def with_flags(*flags):
+    """THEANO_FLAGS with some more."""
+    return ','.join(filter(None, [os.environ.get('THEANO_FLAGS'), *flags]))
+
+
+def script(name, *arguments, cwd=None, timeout=600, fresh=False, **environment):
+    """Runs one of the scripts as a user would; returns the finished process, output as text.
+
+    `fresh` for a Python of its own, where it would be forked from one that has imported the packages.
+    """
+    texts = [os.fsdecode(a) if isinstance(a, (bytes, os.PathLike)) else str(a) for a in arguments]
+    environment = {**os.environ, **environment}
+    if not fresh and processes.can_be_forked(environment):
+        return processes.forked(
+            processes.run_script,
+            *(str(ROOT / name), *texts),
+            cwd=cwd,
+            timeout=timeout,
+            environment=environment,
+        )
     return subprocess.run(
-        [
-            sys.executable,
-            str(ROOT / name),
-            *(os.fsdecode(a) if isinstance(a, (bytes, os.PathLike)) else str(a) for a in arguments),
-        ],
+        [sys.executable, str(ROOT / name), *texts],
         cwd=cwd,
         timeout=timeout,
         capture_output=True,
         text=True,
         errors='surrogateescape',
-        env={**os.environ, **environment},
+        env=environment,
     )
 
 
 def run_python(code, *arguments, **environment):
     """What `code` prints, run by another Python."""
     prelude = f'import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests" / "golden")!r}]\n'
+    texts = [prelude + code, *map(str, arguments)]
+    environment = {**os.environ, **environment}
+    if processes.can_be_forked(environment):
+        result = processes.forked(processes.run_code, *texts, environment=environment)
+        result.check_returncode()
+        return result.stdout
     return subprocess.run(
-        [sys.executable, '-c', prelude + code, *map(str, arguments)],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=True,
+        [sys.executable, '-c', *texts], env=environment, capture_output=True, text=True, check=True
     ).stdout
 
 
-def passes_when_compiled(name, sanitisers, folder):
-    """Compiles one of the C++ checks of this folder and runs it."""
+def passes_when_compiled(name, folder):
+    """Compiles one of the C++ checks of this folder with sanitisers and runs it."""
     from backend import native, theano
 
     program = folder / 'check'
     flags = [flag for flag in native.FLAGS if flag not in ('-shared', '-fPIC', '-O3')]
+    sanitisers = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all']
     command = [theano.config.cxx, '-O1', '-g', '-mavx2', '-mfma', *flags, *sanitisers, '-o', str(program)]
     subprocess.run([*command, str(ROOT / 'tests' / name)], check=True)
     quietly = {**os.environ, 'OMP_WAIT_POLICY': 'passive'}  # more threads than cores

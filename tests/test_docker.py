@@ -10,7 +10,8 @@ import pytest
 
 from backend import flags
 from tests.conftest import GOLDEN, ROOT
-from tests.helpers.dockerfile import Image, copied, debian, instructions
+from tests.helpers.dockerfile import Image, copied, instructions
+from tests.helpers.roots import debian
 
 DOCKER = ROOT / 'docker'
 DOCKERFILES = sorted(DOCKER.glob('Dockerfile.*'))
@@ -153,7 +154,7 @@ def test_every_step_runs(dockerfile, bookworm, seeded_weights, tmp_path):
         assert not list(root.glob('var/cache/salgan/gpuarray_kernels/*'))
         image.user = '0'  # once more: nothing is left to compile
         again = image.execute(
-            ['/opt/venv/bin/python', '/opt/salgan/docker/warm.py', '--stubs', '/tmp/gpu_stubs']
+            ['/opt/venv/bin/python', '/opt/salgan/docker/warm.py', '--card', '/tmp/virtual_card']
         )
         assert (again.returncode, again.stderr) == (0, '')
     shutil.rmtree(root)

@@ -151,7 +151,7 @@ def of_pillow(head):
 
 
 def _decode_by_pillow(data, path, flags):
-    # note: deviation DATA-4: the original reads none of these formats; pixels are as Pillow gives them
+    # note: deviation 29: the original reads none of these formats; pixels are as Pillow gives them
     from PIL import Image, ImageOps, features
 
     path, kind = os.fspath(path), of_pillow(data)
@@ -281,6 +281,11 @@ def shrink(image, width, height):
         if error.code == cv2.Error.StsNoMem:
             raise MemoryError from None
         raise
+
+
+def to_uint8(saliency_map):
+    """A map, floats in 0..1, as uint8: times 255 and truncated, as the original converts them."""
+    return (saliency_map * 255).astype(np.uint8)
 
 
 def encode(image, extension):

@@ -34,7 +34,7 @@ _INSTRUCTIONS = """
 
 _CODES = [getattr(pickle, name) for name in _INSTRUCTIONS.split()]
 
-# That in C makes room before it looks. The name is private, and the same from Python 3.9 to 3.13.
+# That in C makes room before it looks. The name is private, and the same from Python 3.9 to 3.15.
 _InPython: Any = pickle._Unpickler  # type: ignore[attr-defined]
 
 

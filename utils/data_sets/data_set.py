@@ -7,6 +7,7 @@ import numpy as np
 from utils.data_sets import readers
 from utils.errors import Unreadable
 from utils.files import read_bytes
+from utils.images import to_uint8
 
 SPLITS = ('train', 'val', 'test')
 LARGEST = 2**28  # pixels of an image; more is a mistake or an attack
@@ -199,11 +200,6 @@ def blurred_map(points, size, sigma=19):
     return (blurred - lowest) / (highest - lowest) if highest > lowest else fixation_map
 
 
-def to_uint8(saliency_map):
-    """A map of 0..1 in 0..255, as the original converts it: it truncates."""
-    return (saliency_map * 255).astype(np.uint8)
-
-
 # --- which file belongs to which image ---
 
 
@@ -260,7 +256,7 @@ def splits_of(stem):
 
     In flat folders the original's rule: each of 'train', 'val', 'test' that the file's name has in it.
     """
-    # note: deviation DATA-3: the original goes by the name alone, so that `train/valley_train.jpg` is in both
+    # note: deviation 28: the original goes by the name alone, so that `train/valley_train.jpg` is in both
     *folders, name = stem.split('/')
     for folder in folders:
         if split_named(folder):

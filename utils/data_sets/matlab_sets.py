@@ -67,7 +67,7 @@ def osie(variables):
 
 def osie_pixels(points, size):
     """The pixels that OSIE's authors mark: rounded as MATLAB does, clipped to the image, 1-based."""
-    # note: deviation DATA-2: others truncate and take them as 0-based
+    # note: deviation 27: others truncate and take them as 0-based
     return np.clip(np.floor(points + 0.5), 1, size) - 1
 
 

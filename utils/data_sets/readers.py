@@ -85,7 +85,7 @@ def _fixated_in_jpeg(array, path):
     brightest = int(grey.max())
     if not brightest:
         return np.zeros(grey.shape, bool)
-    # note: deviation DATA-1: the original takes every non-zero pixel
+    # note: deviation 26: the original takes every non-zero pixel
     bright = grey > brightest / 2
     level, count = grey / np.float32(brightest), np.count_nonzero(bright)
     # At qualities of 60 and more, nothing at all lies from .3 to .75; at 50 some does, below .45.
