@@ -2,9 +2,13 @@
 """Scores saliency maps against fixations, by the MIT benchmark's protocol, SALICON's or MIT/Tuebingen's."""
 
 import os
+import sys
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # python -P and -I leave it out
+
+import utils.cluster.options as cluster
 import utils.evaluation.options as subjects
-from utils.command_line import DONE, SKIPPED, argument_parser, positive, run, say, show
+from utils.command_line import DONE, SKIPPED, argument_parser, counted, positive, run, say, show
 from utils.data_sets.options import add_fixations, add_orientation
 from utils.errors import CouldNotStart, HadToStop, Unreadable
 
@@ -41,6 +45,7 @@ def parser():
     )
     subjects.add_snapshots(parser)
     option('--workers', type=positive, metavar='N', help='threads (default: one a processor)')
+    cluster.add_scheduler(parser)
     return parser
 
 
@@ -52,8 +57,14 @@ def main(arguments=None):
         show(known.table() + '\n')
         return DONE
     subjects.check(options)
+    cluster.check(
+        options,
+        snapshots='predict by 03 on it, and score the maps with --maps',
+        self_check='it is done once for a data set, here',
+    )
     if not options.snapshots:
         os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')  # the threads are ours, an image each
+    from utils import parallel
     from utils.evaluation import ground_truth, scores, tables
     from utils.files import make_folder
 
@@ -64,7 +75,7 @@ def main(arguments=None):
     settings = scores.settings_of(options)
 
     # - read the fixations
-    workers = options.workers or len(os.sched_getaffinity(0))
+    workers = options.workers or parallel.cores()
     truth = ground_truth.read_for(options, workers)
     for sentence in truth.said:
         say(sentence)
@@ -100,11 +111,17 @@ def score_maps(options, truth, settings, workers):
     if tables.has_page(options.output):
         pictures = page.pictures_of(files, truth, settings, options.images, workers)
     by_size = sorted(files.items(), key=lambda item: truth.images[item[0]].size)  # they share what sAUC needs
-    scores, failed, seen = score_all(by_size, len(files), truth, settings, workers)
+    if cluster.is_asked_for(options):
+        from utils.cluster.scoring import score_all as score_there
+
+        scored = score_there(by_size, len(files), truth, settings, options)
+    else:
+        scored = score_all(by_size, len(files), truth, settings, workers)
+    scores, failed, seen = scored
     if not scores and seen['another shape'] == len(failed):  # nothing is wrong with them: see --stretch
         return SKIPPED, skipped + failed
     if not scores:
-        raise HadToStop(f'none of the {len(files)} maps could be scored: {failed[0]}')
+        raise HadToStop(f'none of {counted(len(files), "map")} could be scored: {failed[0]}')
     shown = columns(settings, seen)
     scores = {stem: {name: scores[stem][name] for name in shown} for stem in files if stem in scores}
     for sentence in remarks(scores, seen, truth, settings._replace(metrics=shown)):

@@ -107,7 +107,7 @@ def test_ground_truth_and_baseline_of_ones_own(data, tmp_path):
 def test_maps_of_another_size_are_resized_and_it_is_said(data, tmp_path):
     write_maps(tmp_path / 'small', size=(64, 48))
     done = evaluate('--maps', tmp_path / 'small', '--fixations', data / 'fixations')
-    assert done.returncode == 0 and '12 of 12 maps were resized' in done.stderr
+    assert done.returncode == 0 and '12 of 12 maps resized' in done.stderr
     assert 'maps resized: 12 (bicubic' in done.stdout
 
 
@@ -207,7 +207,7 @@ def test_constant_and_empty_maps_are_null(data, tmp_path):
         (['--fixations', '{data}/nowhere', '--maps', '{data}/maps'], 'nowhere'),
         (['--fixations', '{data}/maps/COCO_val2014_000000000001.png', '--maps', '{data}/maps'], '.png'),
         (['--fixations', '{data}/fixations', '--maps', '{data}/nowhere'], 'nowhere'),
-        (['--fixations', '{data}/fixations', '--maps', '{data}'], 'no'),
+        (['--fixations', '{data}/fixations', '--maps', '{data}'], 'nothing in it has the name of an image'),
         (['--fixations', '{data}/fixations', '--maps', '{data}/maps', '--metrics', 'NS'], "'NS'"),
         (['--fixations', '{data}/fixations', '--maps', '{data}/maps', '--output', 'r.txt'], 'r.txt'),
         (['--fixations', '{data}/fixations', '--maps', '{data}/maps', '--output', '/proc/r.csv'], '/proc'),

@@ -22,7 +22,8 @@ from tests.helpers import layouts
 from tests.helpers.layouts import SIZE, tree
 from utils import samples
 from utils.data_sets import preprocessing, salicon
-from utils.data_sets.data_set import blurred_map, to_uint8
+from utils.data_sets.data_set import blurred_map
+from utils.images import to_uint8
 from utils.samples import InputType
 
 RECORDS = GOLDEN / 'network' / 'preprocess'

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import os
 import re
@@ -166,15 +165,28 @@ def make_folder(path):
     CouldNotStart
         If it cannot be made or written to.
     """
-    probe = os.path.join(path, _temporary('-probe'))
     try:
         os.makedirs(path, exist_ok=True)
-        write_bytes(probe, b'probe')
-        now = os.stat(probe).st_mtime  # by the clock of the file server, as the other files' times are
-        os.unlink(probe)
+        with probe(path) as name:
+            now = os.stat(name).st_mtime  # by the clock of the file server, as the other files' times are
     except OSError as error:
         raise CouldNotStart(f'cannot write to the folder {path}: {describe(error)}') from None
     _clean(path, lambda entry: _is_abandoned(entry, now))
+
+
+@contextlib.contextmanager
+def probe(folder):
+    """A small file in `folder` while the block lasts, by which another machine can tell that it sees it.
+
+    Raises
+    ------
+    OSError
+        If nothing can be written there.
+    """
+    path = os.path.join(folder, _temporary('-probe'))
+    write_bytes(path, b'probe')
+    yield path
+    os.unlink(path)
 
 
 def _clean(folder, abandoned):
@@ -263,6 +275,8 @@ def lock(folder, wait=False):
     BlockingIOError
         If another process has it, and this one is not to wait.
     """
+    import fcntl  # not everywhere, and needed for this alone
+
     try:
         descriptor = os.open(os.path.join(folder, LOCK), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     except OSError:

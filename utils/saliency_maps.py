@@ -3,18 +3,13 @@
 import cv2
 import numpy as np
 
-from utils.images import shrink
+from utils.images import shrink, to_uint8
 
 HEAT_SHARE = 0.6  # of the heat map in an overlay where it is highest; none where it is lowest
 OVERLAY_BAND = 2**20  # pixels of an overlay made at a time
 DENSITY_FLOOR = 1e-3  # added to a map in 0..1 before its logarithm: a quarter of a grey level
 SHEET_PIXELS = 2**25  # a contact sheet's size at most, whatever the number of images
 SHEET_CELL = (320, 240)  # width and height of an image on it, where that leaves room
-
-
-def to_uint8(saliency_map):
-    """The network's map, floats in 0..1, as uint8: times 255 and truncated, as the original did."""
-    return (saliency_map * 255).astype(np.uint8)
 
 
 def finish(saliency_map, rows, columns):

@@ -19,7 +19,6 @@ from utils.evaluation import tuebingen
 from utils.evaluation.maps import LARGEST, find_maps, match, read_map
 from utils.parallel import in_order
 
-PICKLES = ('.pickle', '.pkl')
 SIGMA, SIDE = 19, 640  # of the blurred maps: 19 pixels where the longer side has 640
 PICKLE = 'pickle'
 
@@ -65,7 +64,19 @@ class GroundTruth:
         self.outside, self.read, self.totals = 0, 0, {}
         self.set, self.sigma, self.multiplicity, self.said, self.others = None, None, True, [], set()
         self._image_paths, self._stretch = {}, False
-        self._maps, self._counts, self._all, self._lock = {}, {}, None, threading.Lock()
+        self._maps, self._counts, self._all = {}, {}, None
+        self._start()
+
+    def __getstate__(self):
+        """For another process: without what is kept of maps and what belongs to threads."""
+        return {name: value for name, value in vars(self).items() if name not in ('_lock', 'blurred')}
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        self._start()
+
+    def _start(self):
+        self._lock = threading.Lock()
         self.blurred = lru_cache(maxsize=16)(self._blurred)  # the self-check asks for each a few times
 
     def add(self, stem, points, size):
@@ -191,7 +202,7 @@ def read(
     """
     if not os.path.exists(path):
         raise CouldNotStart(f'{path}: there is no such file or folder')
-    if os.path.isfile(path) and path.lower().endswith(PICKLES):
+    if os.path.isfile(path) and path.lower().endswith(samples.EXTENSIONS):
         truth = _from_pickle(path, fixation_type, fixation_filter)
     elif os.path.isfile(path) and not path.lower().endswith(('.json', '.mat')):
         raise CouldNotStart(f'{path}: neither a folder, nor a .json, a .mat or a pickle of 01')

@@ -2,6 +2,7 @@
 
 from utils.command_line import network_size, positive, positive_number, whole
 from utils.errors import CouldNotStart
+from utils.evaluation.published import TABLES
 
 
 def add_scores(parser):
@@ -68,8 +69,8 @@ def add_tables(parser):
         action='extend',
         default=[],
         metavar='TABLE',
-        choices=['table2', 'table3', 'table4-salicon', 'table4-mit300'],
-        help="the paper's rows beside ours: table2, table3, table4-salicon, table4-mit300 (default: none)",
+        choices=list(TABLES),
+        help=f"the paper's rows beside ours: {', '.join(TABLES)} (default: none)",
     )
     option(
         '--output',

@@ -255,9 +255,14 @@ def score_all(items, count, truth, settings, workers):
     Counter of the maps that were 'resized', of those of 'another shape' among the failed, and of each
     `SaliencyMap.kind`
     """
+    found = in_order(partial(score_item, truth=truth, settings=settings), items, workers)
+    return collected(progress(found, total=count, unit='map', desc='scores'), truth)
+
+
+def collected(found, truth):
+    """What `score_all` returns, of what `score_item` returned of each item, in their order."""
     scores, failed, seen = {}, [], Counter()
-    found = in_order(partial(_score_item, truth=truth, settings=settings), items, workers)
-    for stem, result, size, kind in progress(found, total=count, unit='map', desc='scores'):
+    for stem, result, size, kind in found:
         if isinstance(result, str):
             failed.append(result)
             seen['another shape'] += kind == 'another shape'
@@ -267,7 +272,7 @@ def score_all(items, count, truth, settings, workers):
     return scores, failed, seen
 
 
-def _score_item(item, truth, settings):
+def score_item(item, truth, settings):
     """(stem, its scores, the map's size, its kind); one sentence in place of scores where there are none."""
     stem, source = item
     name = stem if isinstance(source, np.ndarray) else getattr(source, 'path', source)

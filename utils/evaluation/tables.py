@@ -7,7 +7,7 @@ import math
 import os
 from collections import namedtuple
 
-from utils.command_line import show
+from utils.command_line import counted, show
 from utils.errors import CouldNotStart
 from utils.evaluation import page
 from utils.evaluation.published import DISPUTED, TABLES
@@ -213,7 +213,9 @@ def _compared(report, name):
             notes += [f'† published, disputed: {metric} of {model}: {disputed}'] if disputed else []
         rows.append(cells)
     for row, summary in report.summaries.items():
-        label = f'ours, {report.settings["images"]} images' if report.scores else f'ours, epoch {row}'
+        label = (
+            f'ours, {counted(report.settings["images"], "image")}' if report.scores else f'ours, epoch {row}'
+        )
         rows.append([label, *(_with_error(summary.get(metric)) for metric in table.metrics)])
     if report.settings['protocol'] != table.protocol:
         notes.append(
