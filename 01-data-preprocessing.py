@@ -8,6 +8,7 @@ from functools import partial
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # python -P and -I leave it out
 
+import utils.cluster.options as cluster
 from utils.command_line import DONE, SKIPPED, argument_parser, positive, progress, run, say, size
 from utils.data_sets.options import add_fixations, add_orientation, add_splits
 from utils.errors import CouldNotStart
@@ -58,11 +59,13 @@ def parser():
         help='write pickles that are read sample by sample: for sets larger than memory',
     )
     option('--workers', type=positive, metavar='N', help='threads (default: one a processor)')
+    cluster.add_scheduler(parser)
     return parser
 
 
 def main(arguments=None):
     options = parser().parse_args(arguments)
+    cluster.check(options)
     parts = options.images and (options.fixations or options.without_fixations)
     if not (options.salicon or parts):
         raise CouldNotStart(
@@ -102,6 +105,10 @@ def main(arguments=None):
         splits.write(data_set, options.output)
 
     # - make the samples; the pickles grow with them and are there when all are done
+    if cluster.is_asked_for(options):
+        from utils.cluster.preparing import make_pngs
+
+        make_pngs(data_set, options)
     ready_for_threads()
     workers = options.workers or os.cpu_count()
     work = partial(prepare, data_set=data_set, output=options.output, size=options.size)

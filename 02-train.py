@@ -14,6 +14,7 @@ from utils.command_line import (
     DONE,
     INTERRUPTED,
     argument_parser,
+    counted,
     network_size,
     number,
     positive,
@@ -116,7 +117,7 @@ def main(arguments=None, build=None):
     validation, fingerprint_of_validation = read([options.validation], *options.size)
     if len(samples) < options.batch_size:
         raise CouldNotStart(
-            f'{len(samples)} training samples do not fill one batch of {options.batch_size}: '
+            f'{counted(len(samples), "training sample")}, too few for one batch of {options.batch_size}: '
             'give a smaller --batch-size'
         )
 

@@ -90,6 +90,24 @@ def say(message):
     _tqdm().write(printable(message), file=sys.stderr)
 
 
+def show(text):
+    """Prints a result on stdout, whatever its encoding: what that lacks is written in other characters."""
+    if sys.stdout is not None:  # it is where the caller has closed it
+        encoding = sys.stdout.encoding or 'utf-8'
+        print(''.join(_in(encoding, character) for character in printable(text)), end='')
+
+
+def _in(encoding, character):
+    try:
+        character.encode(encoding)
+    except UnicodeEncodeError:
+        return _PLAIN.get(character) or character.encode('unicode_escape').decode()
+    return character
+
+
+_PLAIN = {'†': '+', '±': '+-', '–': '-'}
+
+
 def printable(text):
     """`text` with what no terminal can show (undecodable bytes of file names, control characters) escaped."""
     text = str(text).encode('utf-8', 'backslashreplace').decode('utf-8')
@@ -99,6 +117,11 @@ def printable(text):
 def one_line(text):
     """`printable`, and on one line: for messages in which a file's name may hold a line break."""
     return printable(text).replace('\n', '\\n')
+
+
+def counted(number, noun):
+    """'1 image', '2 images', for messages."""
+    return f'{number} {noun}' + ('' if number == 1 else 's')
 
 
 def listed(names, most=10):
@@ -127,7 +150,8 @@ def run(main):
     """Calls `main()` and exits with its status (None counts as 0); no traceback for a user's mistake."""
     try:
         status = main() or DONE
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except CouldNotStart as error:
         status = _end(error, COULD_NOT_START)
     except HadToStop as error:

@@ -35,6 +35,25 @@ def read_bytes(path, limit=2**30):
         raise Unreadable(f'{os.fspath(path)}: {error.strerror}') from None
 
 
+def sha256_of(path):
+    """The SHA-256 of a file of a user's, in hexadecimal.
+
+    Raises
+    ------
+    Unreadable
+        If it is missing or cannot be read.
+    """
+    size_of(path)
+    digest = hashlib.sha256()
+    try:
+        with open(path, 'rb', buffering=0) as file:
+            while part := file.read(2**20):
+                digest.update(part)
+    except OSError as error:
+        raise Unreadable(f'{os.fspath(path)}: {error.strerror}') from None
+    return digest.hexdigest()
+
+
 def walk(top, leave_out=None, hidden=False):
     """All files below a folder, relative to it, sorted; in linked folders too, but in none inside itself.
 
@@ -146,15 +165,28 @@ def make_folder(path):
     CouldNotStart
         If it cannot be made or written to.
     """
-    probe = os.path.join(path, _temporary('-probe'))
     try:
         os.makedirs(path, exist_ok=True)
-        write_bytes(probe, b'probe')
-        now = os.stat(probe).st_mtime  # by the clock of the file server, as the other files' times are
-        os.unlink(probe)
+        with probe(path) as name:
+            now = os.stat(name).st_mtime  # by the clock of the file server, as the other files' times are
     except OSError as error:
         raise CouldNotStart(f'cannot write to the folder {path}: {describe(error)}') from None
     _clean(path, lambda entry: _is_abandoned(entry, now))
+
+
+@contextlib.contextmanager
+def probe(folder):
+    """A small file in `folder` while the block lasts, by which another machine can tell that it sees it.
+
+    Raises
+    ------
+    OSError
+        If nothing can be written there.
+    """
+    path = os.path.join(folder, _temporary('-probe'))
+    write_bytes(path, b'probe')
+    yield path
+    os.unlink(path)
 
 
 def _clean(folder, abandoned):

@@ -2,6 +2,7 @@
 
 import fnmatch
 import os
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from utils import samples
@@ -10,8 +11,6 @@ from utils.data_sets import known
 from utils.errors import CouldNotStart
 from utils.files import is_temporary, walk
 from utils.images import read_rgb, why_no_image
-
-PICKLES = ('.pickle', '.pkl')
 
 
 class Source(NamedTuple):
@@ -27,7 +26,7 @@ class Source(NamedTuple):
     read : function
         Returns the image, uint8 (rows, columns, 3) RGB, and the (rows, columns) that its map is made for:
         its own, or for a sample of a pickle those of the image that the sample was made from. Raises
-        `Unreadable`.
+        `Unreadable`. It can be pickled, and then reads the same in another process.
     """
 
     name: str
@@ -38,8 +37,8 @@ class Source(NamedTuple):
 def find(paths, leave_out=None, pattern=None, ignore_orientation=False):
     """The images in `paths`: folders, walked to the bottom, data sets, files, and pickles of 01.
 
-    Every file of a folder counts, whatever its extension, as in the original; but for hidden ones, and those
-    in hidden folders, that are no images: desktops leave such files in folders. Of a data set that is
+    Every file of a folder counts, whatever its extension, as in the original, except hidden files (and files
+    in hidden folders) that are not images: desktops leave such files in folders. Of a data set that is
     recognised its images count, and nothing else.
 
     Parameters
@@ -67,7 +66,7 @@ def find(paths, leave_out=None, pattern=None, ignore_orientation=False):
     for path in paths:
         if not os.path.exists(path):
             raise CouldNotStart(f'{path}: no such file or folder; name your images, or put them into images/')
-        if path.lower().endswith(PICKLES) and not os.path.isdir(path):
+        if path.lower().endswith(samples.EXTENSIONS) and not os.path.isdir(path):
             found += _in_pickle(path)
             continue
         files, stored = _in_path(path, leave_out, pattern)
@@ -114,24 +113,35 @@ def _is_hidden(relative):
 
 
 def _file(name, path, ignore_orientation):
-    def read():
-        image = read_rgb(path, ignore_orientation)
-        return image, image.shape[:2]
-
     # note: deviation 7: the original cuts names at the first dot
-    return Source(os.path.splitext(name)[0], path, read)
+    return Source(os.path.splitext(name)[0], path, partial(_read_file, path, ignore_orientation))
+
+
+def _read_file(path, ignore_orientation):
+    image = read_rgb(path, ignore_orientation)
+    return image, image.shape[:2]
 
 
 def _in_pickle(path):
-    pickled = samples.read(path)
-    return [_sample(pickled, i, path) for i in range(len(pickled))]
+    status = os.stat(path)
+    stamp = status.st_mtime_ns, status.st_size
+    pickled = _opened(path, stamp)
+    return [_sample(pickled[i], i, path, stamp) for i in range(len(pickled))]
 
 
-def _sample(pickled, i, path):
-    file_name = os.path.basename(pickled[i].image.filePath)
+def _sample(sample, i, path, stamp):
+    file_name = os.path.basename(sample.image.filePath)
+    return Source(
+        os.path.splitext(file_name)[0], f'{path}: {file_name}', partial(_read_sample, path, stamp, i)
+    )
 
-    def read():
-        sample = pickled[i]
-        return sample.image.data, sample.size
 
-    return Source(os.path.splitext(file_name)[0], f'{path}: {file_name}', read)
+@lru_cache(maxsize=4)
+def _opened(path, stamp):
+    """The samples in `path` as it was when it had that stamp, its time and size."""
+    return samples.read(path)
+
+
+def _read_sample(path, stamp, i):
+    sample = _opened(path, stamp)[i]
+    return sample.image.data, sample.size

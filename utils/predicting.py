@@ -9,12 +9,13 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
+from utils import outputs
 from utils.command_line import one_line
 from utils.errors import HadToStop, Unreadable
 from utils.images import shrink
 from utils.parallel import in_order
 
-THREADS = 2  # that decode: the network needs the cores
+THREADS = 2  # that decode, and as many that write: the network needs the cores
 
 
 class Decoded(NamedTuple):
@@ -64,6 +65,38 @@ def predictions(sources, predictor, weights, batch_size, skip, keep_originals=Fa
                 what = f'{weights}: makes no finite map of {source.path}; take other weights'
                 raise HadToStop(one_line(what))
             yield source, decoded, saliency_map
+
+
+def write_all(sources, targets, predictor, weights, batch_size):
+    """Predicts on images and writes their maps.
+
+    Parameters
+    ----------
+    targets : dict of Source -> dict of format -> path
+        See `utils.outputs.plan`.
+    sources, predictor, weights, batch_size : see `predictions`
+
+    Yields
+    ------
+    source, None or one sentence on why it has no maps: once each, about in their order
+    """
+    unread: list = []
+    keep_originals = any('overlay' in targets[source] for source in sources)
+
+    def write(predicted):
+        source, decoded, saliency_map = predicted
+        return source, outputs.write_maps(targets[source], saliency_map, decoded.size, decoded.original)
+
+    def skip(source, why):
+        unread.append((source, why))
+
+    # the network runs here, between threads that decode what comes next and threads that write what is done
+    predicted = predictions(sources, predictor, weights, batch_size, skip, keep_originals)
+    for result in in_order(write, predicted, THREADS, ahead=THREADS):
+        while unread:
+            yield unread.pop(0)
+        yield result
+    yield from unread
 
 
 def _read(source, width, height, keep_original):
