@@ -16,7 +16,7 @@ PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 def debian(root, suite):
     """The smallest Debian, in the folder `root`; a sentence where it cannot be made."""
     if os.geteuid() != 0:
-        return 'a root folder of Debian is made by root only'
+        return 'needs root: a root folder of Debian'
     tool = root.with_name(f'{root.name}-debootstrap')
     try:
         tool.mkdir(parents=True)
@@ -33,7 +33,7 @@ def debian(root, suite):
             text=True,
         )
     except (OSError, subprocess.CalledProcessError) as error:
-        return f'debootstrap cannot make a Debian here: {error} {getattr(error, "stdout", "")[-500:]}'
+        return f'no root folder of Debian: {error} {(getattr(error, "stdout", None) or "")[-500:]}'
     finally:
         shutil.rmtree(tool, ignore_errors=True)
     # an archive that is mirrored once in a while has lists whose date is over
