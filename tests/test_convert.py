@@ -178,7 +178,7 @@ def test_a_folder_of_other_arrays_is_refused(npz, tmp_path):
 
 @pytest.mark.parametrize('form', ['names of another port', 'module.', 'state_dict', 'as released'])
 def test_the_forms_in_which_pytorch_files_are_passed_on(npz, tmp_path, form):
-    torch = pytest.importorskip('torch')
+    torch = installed('torch')
     released = weights.read_generator(npz)
     arrays = released if form == 'as released' else weights.flipped(released)
     names = convert.torch_names()
@@ -197,8 +197,7 @@ def test_the_forms_in_which_pytorch_files_are_passed_on(npz, tmp_path, form):
 
 def test_the_predictor_of_one_file_makes_our_maps(npz, tmp_path):
     """examples/predict_onnx.py beside 03-predict.py: the same names, the maps within one grey level."""
-    pytest.importorskip('onnx')
-    pytest.importorskip('onnxruntime')
+    installed('onnx')
     import cv2
 
     from models.prediction import Predictor
@@ -211,10 +210,7 @@ def test_the_predictor_of_one_file_makes_our_maps(npz, tmp_path):
     image = photograph(5, (120, 150))
     cv2.imwrite(str(tmp_path / 'images' / 'below' / 'a.png'), image[..., ::-1])
     (tmp_path / 'images' / 'broken.jpg').write_bytes(b'no image')
-    command = [sys.executable, ROOT / 'examples' / 'predict_onnx.py', 'generator.onnx', 'images']
-    result = subprocess.run(
-        list(map(str, command)), cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    result = script('examples/predict_onnx.py', 'generator.onnx', 'images', cwd=tmp_path)
     assert result.returncode == 1 and 'broken.jpg' in result.stderr, result.stderr
     (predicted,) = Predictor(weights.read_generator(npz))(shrink(image, 256, 192)[None])
     cv2.imwrite(str(tmp_path / 'ours.jpg'), finish(predicted, 120, 150))
