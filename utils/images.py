@@ -89,9 +89,9 @@ def stored_size(path):
     return size
 
 
-def orientation(data):
-    """The EXIF orientation of an image, 1 to 8; 1, upright, where it has none."""
-    found = _looked_at(io.BytesIO(data), lambda image: image.getexif().get(274))
+def orientation_of(file):
+    """The EXIF orientation of an image, a path or an open file, 1 to 8; 1, upright, where it has none."""
+    found = _looked_at(file, lambda image: image.getexif().get(274))
     return found if found in range(1, 9) else 1
 
 
