@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import scipy.io
 
+from tests.conftest import ROOT
 from utils import image_sources, samples
 from utils.data_sets import finding, known, known_sets
 from utils.errors import CouldNotStart, Unreadable
@@ -183,8 +184,10 @@ def test_coco_freeview_has_a_split_of_its_own(layouts):
 def test_the_table_names_every_set_and_a_command(capsys):
     assert evaluate.main(['--list-data-sets']) == 0
     printed = capsys.readouterr().out
+    page = (ROOT / 'docs' / 'data-sets.md').read_text()
     for facts in known.SETS:
-        assert facts.name in printed
+        assert facts.name in printed and facts.name in page
+        assert not facts.sigma or f'| {facts.sigma:g} px |' in page
     assert '23.99 px' in printed and '--fixations' in printed
 
 

@@ -195,7 +195,8 @@ def _decode_by_pillow(data, path, flags):
 # Photographs as the sensor has them: TIFF by their first bytes, but OpenCV finds a thumbnail in them.
 _RAW = {
     '.nef', '.nrw', '.cr2', '.cr3', '.crw', '.arw', '.srf', '.sr2', '.dng', '.orf', '.rw2', '.raf', '.pef',
-    '.srw', '.raw', '.3fr', '.iiq', '.x3f', '.erf', '.kdc', '.dcr', '.mrw',
+    '.srw', '.rwl', '.mef', '.mos', '.gpr', '.fff', '.bay', '.k25', '.ptx', '.cap',
+    '.raw', '.3fr', '.iiq', '.x3f', '.erf', '.kdc', '.dcr', '.mrw',
 }  # fmt: skip
 
 

@@ -90,8 +90,8 @@ def _notes(found, records, others, keep_first):
     turned = [record.stem for record in records if record.image and orientation_of(record.image) != 1]
     if turned and not facts.ignore_orientation:
         yield (
-            f'{found.root}: EXIF turns {counted(len(turned), "image")}, but fixations are of the images as they '
-            f'are stored, so predict with --ignore-orientation: {listed(turned, 3)}'
+            f'{found.root}: EXIF turns {counted(len(turned), "image")}, but fixations are of the images as '
+            f'they are stored, so predict with --ignore-orientation: {listed(turned, 3)}'
         )
     if others:
         yield f'{found.root}: no fixations of {counted(len(others), "image")}: {listed(others, 3)}'
