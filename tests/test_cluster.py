@@ -369,7 +369,10 @@ def test_03_is_interrupted_in_order(address, tmp_path, seeded_weights):
     assert not list(output.glob('.*'))
 
 
-@pytest.mark.parametrize('more', [[], ['--protocol', 'salicon'], ['--others', '0', '--metrics', 'sAUC,CC']])
+@pytest.mark.parametrize(
+    'more',
+    [[], ['--protocol', 'salicon'], ['--protocol', 'tuebingen'], ['--others', '0', '--metrics', 'sAUC,CC']],
+)
 def test_04_on_workers(address, tmp_path, more):
     """Byte for byte, with one map that is broken."""
     evaluation_data.write_fixation_maps(tmp_path / 'fixations')

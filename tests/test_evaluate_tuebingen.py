@@ -217,5 +217,5 @@ def test_the_table_is_printed_though_a_file_cannot_be_written(data, evaluate, tm
 def test_no_map_fits(data, evaluate, tmp_path):
     for stem in STEMS:
         np.save(tmp_path / f'{stem}.npy', np.full((96, 128), np.nan))
-    with pytest.raises(HadToStop, match='none of the 12 maps'):
+    with pytest.raises(HadToStop, match='none of 12 maps'):
         evaluate('--maps', tmp_path, '--fixations', data / 'fixations', '--protocol', 'tuebingen')

@@ -130,7 +130,13 @@ class OtherFixations:
         by_size = {}
         for image in images:
             by_size.setdefault(tuple(image.size), []).append(image.points)
-        self._points = {size: np.concatenate(points) for size, points in by_size.items()}
+        self.__setstate__({size: np.concatenate(points) for size, points in by_size.items()})
+
+    def __getstate__(self):
+        return self._points
+
+    def __setstate__(self, points):
+        self._points = points
         self.at = functools.lru_cache(maxsize=POOLS)(self._at)
 
     def _at(self, size):
