@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+if 'PYTEST_XDIST_WORKER' in os.environ:  # there are as many as cores
+    os.environ.setdefault('OMP_NUM_THREADS', '1')
+
 from tests import allowed_skips
 from tests.helpers import processes
 
@@ -16,7 +19,6 @@ REFERENCE_DATA = Path(
     os.environ.get('SALGAN_REFERENCE_DATA', ROOT.parent / 'shared' / 'golden' / 'never-commit')
 )
 sys.path[:0] = [str(ROOT), str(GOLDEN), *(str(GOLDEN / name) for name in ('metrics', 'cases', 'datasets'))]
-
 
 pytest_configure = allowed_skips.pytest_configure
 
@@ -61,10 +63,19 @@ def seeded_weights(tmp_path_factory):
 @pytest.fixture(scope='session')
 def float64(tmp_path_factory):
     """The folder of what float64 networks compute, see tests/helpers/float64.py."""
-    folder = tmp_path_factory.mktemp('float64')
+    return _by_float64('quick', tmp_path_factory.mktemp('float64'))
+
+
+@pytest.fixture(scope='session')
+def float64_long(tmp_path_factory):
+    """The same for whole trajectories and large maps."""
+    return _by_float64('long', tmp_path_factory.mktemp('float64_long'))
+
+
+def _by_float64(which, folder):
     program = ROOT / 'tests' / 'helpers' / 'float64.py'
     flags = {'THEANO_FLAGS': with_flags('floatX=float64')}
-    subprocess.run([sys.executable, program, folder], check=True, env={**os.environ, **flags})
+    subprocess.run([sys.executable, program, folder, which], check=True, env={**os.environ, **flags})
     return folder
 
 

@@ -179,7 +179,7 @@ def bookworm(tmp_path_factory):
     shutil.rmtree(root)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.timeout(3600)
 def test_every_step_runs(dockerfile, bookworm, seeded_weights, tmp_path):
     """Takes 4 GB on the disk for the card's image."""

@@ -1,10 +1,7 @@
 """The fast convolutions: each transform, what they compute of the generator, and when they are used."""
 
 import json
-import os
 import resource
-import subprocess
-import sys
 
 import inputs
 import numpy as np
@@ -13,7 +10,7 @@ import pytest
 from backend import convolutions, lasagne, native, theano, winograd
 from models.model import Model
 from models.model_bce import ModelBCE
-from tests.conftest import ROOT, passes_when_compiled, with_flags
+from tests.conftest import passes_when_compiled
 from tests.helpers import networks
 from tests.helpers.engines import ONEDNN, needs_cpp
 from tests.helpers.float64 import LARGE, MAPS
@@ -57,11 +54,8 @@ def test_maps_are_those_of_float64(float64):
 
 @needs_cpp
 @pytest.mark.long
-def test_large_maps_are_those_of_float64(tmp_path):
-    program, flags = ROOT / 'tests' / 'helpers' / 'float64.py', with_flags('floatX=float64')
-    command = [sys.executable, program, tmp_path, 'large']
-    subprocess.run(command, check=True, env={**os.environ, 'THEANO_FLAGS': flags})
-    same_maps_as_in_float64(tmp_path, LARGE)
+def test_large_maps_are_those_of_float64(float64_long):
+    same_maps_as_in_float64(float64_long, LARGE)
 
 
 @needs_cpp

@@ -78,7 +78,7 @@ def _check_parts(record, data_set):
     held = record.image or record.map or record.fixations
     if not record.splits:
         raise Unreadable(
-            f'{held}: neither its name, nor its folder, nor a split file says train, val or test'
+            f'{held}: neither its name nor its folder says train, val or test; --split FILE may say it'
         )
     if not record.image:
         raise Unreadable(f'{held}: there is no image of that name')

@@ -23,7 +23,7 @@ NAN = float('nan')
 EPS = 2.2204e-16  # the benchmark's decimal number, not 2^-52
 SIGMA = 23.99  # pixels, of MIT300 and MIT1003; 40 of CAT2000, 30 of COCO-Freeview
 TRUNCATE = 4  # standard deviations of the blur on either side
-BAND = 2**14  # pixels of the blurred fixations that are made at a time: they stay in the processor's cache
+BAND = 2**15  # pixels of the blurred fixations that are made at a time: they stay in the processor's cache
 POOLS = 4  # sizes of image for which sAUC's negatives are kept
 
 
@@ -211,15 +211,12 @@ def _blurred(saliency_map, values, fixations, sigma):
     pixels, density = saliency_map.size, _density(saliency_map, values)
     similar = divergence = product = squares = 0.0
     for start, g in _density_bands(fixations, saliency_map.shape, sigma):
-        s = density(saliency_map[start : start + len(g)])
-        work = np.minimum(s, g)
-        similar += work.sum()
-        np.add(s, EPS, out=work)
-        np.divide(g, work, out=work)
-        work += EPS
-        divergence += _dot(g, np.log(work, out=work))
-        s -= 1 / pixels
-        g -= 1 / pixels
+        s, inverse = density(saliency_map[start : start + len(g)])
+        similar += np.minimum(s, g).sum()
+        ratio = np.multiply(g, inverse, out=inverse)
+        ratio += EPS
+        divergence += _dot(g, np.log(ratio, out=ratio))
+        g -= 1 / pixels  # s need not be: the sum of g is 0 now
         product += _dot(s, g)
         squares += _dot(g, g)
     found = {'CC': 0.0, 'KLDiv': divergence, 'SIM': float(similar)}
@@ -231,13 +228,19 @@ def _blurred(saliency_map, values, fixations, sigma):
 
 
 def _density(saliency_map, values):
-    """A function: some rows of the map -> the same of the density that the benchmark makes of it, float64."""
-    if not values.total:
-        return lambda rows: np.full(rows.shape, 1 / saliency_map.size)
-    if saliency_map.dtype == np.uint8:
-        table = np.arange(256) / values.total
-        return lambda rows: cv2.LUT(rows, table)
-    return lambda rows: (rows - values.removed) / values.total
+    """A function: some rows of the map -> the density s that the benchmark makes of it, and 1 / (s + EPS)."""
+    uniform = 1 / saliency_map.size
+    table = np.arange(256) / values.total if values.total else np.full(256, uniform)
+    inverse = 1 / (table + EPS)
+
+    def of_levels(rows):
+        return cv2.LUT(rows, table), cv2.LUT(rows, inverse)
+
+    def of_floats(rows):
+        s = (rows - values.removed) / values.total if values.total else np.full(rows.shape, uniform)
+        return s, 1 / (s + EPS)
+
+    return of_levels if saliency_map.dtype == np.uint8 else of_floats
 
 
 def _dot(a, b):
@@ -294,8 +297,8 @@ def _checked(saliency_map, fixations):
         raise ValueError(f'a map is an array of rows and columns, not of shape {saliency_map.shape}')
     if saliency_map.dtype != np.uint8:
         saliency_map = saliency_map.astype(float, copy=False)
-    if np.isnan(saliency_map).any():
-        raise ValueError('the map holds a NaN')
+        if np.isnan(saliency_map).any():
+            raise ValueError('the map holds a NaN')
     if not fixations.size:
         return saliency_map, np.zeros((0, 2), np.int64)
     if fixations.ndim != 2 or fixations.shape[1] != 2 or fixations.dtype.kind not in 'ui':
