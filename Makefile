@@ -2,7 +2,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo gpu test test-all test-pythons test-systems lint weights predict bundle requirements clean
+.PHONY: demo gpu cluster test test-long test-all test-converters test-pythons test-systems \
+    lint weights predict bundle requirements clean
 
 # the first of these that serves, 3.11 before others since most is tried with it; PYTHON=... names another
 PYTHON ?= $(shell for python in python3.11 python3 python3.13 python3.12 python3.14 python3.10 python3.9 python3.15; do \
@@ -55,8 +56,18 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp requirements/dev.txt
 	$(INSTALL) -r requirements/dev.txt
 	touch $@
 
+# what `--scheduler` needs besides
+$(VENV)/cluster.stamp: $(VENV)/run.stamp requirements/cluster.txt
+	$(INSTALL) -r requirements/cluster.txt
+	touch $@
+
+# PyTorch and onnxruntime, for `make test-converters` alone
+$(VENV)/converters.stamp: $(VENV)/dev.stamp requirements/converters.txt
+	$(PIP) install -r requirements/converters.txt
+	touch $@
+
 # what device=cuda needs besides: Debian 12 only, as docker/README.md says
-$(VENV)/gpu.stamp: $(VENV)/run.stamp requirements/gpu.txt requirements/gpu.py
+$(VENV)/gpu.stamp: $(VENV)/run.stamp requirements/gpu.txt requirements/gpu.py requirements/capability.cpp
 	$(INSTALL) -r requirements/gpu.txt
 	$(RUN) requirements/gpu.py
 	touch $@
@@ -87,6 +98,10 @@ weights: $(VENV)/run.stamp
 	$(RUN) weights/fetch.py
 	@$(ELAPSED)
 
+# 01, 03 and 04 on many machines
+cluster: $(VENV)/cluster.stamp
+	@$(ELAPSED)
+
 # says in one line what device=cuda finds here
 gpu: $(VENV)/gpu.stamp
 	@THEANO_FLAGS="$${THEANO_FLAGS:-},device=cuda" $(RUN) -m backend
@@ -102,12 +117,27 @@ bundle: $(VENV)/run.stamp
 
 # --- checks ---
 
-test: $(VENV)/dev.stamp
-	$(RUN) -m pytest -m "not long"
+# pytest with as many workers as there are cores; a whole file, or group of files, in one of them
+WORKERS ?= 2
+PYTEST = $(RUN) -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+
+test: $(VENV)/dev.stamp $(VENV)/cluster.stamp
+	$(PYTEST) -m "not long and not nightly"
 	@$(ELAPSED)
 
-test-all: $(VENV)/dev.stamp
-	$(RUN) -m pytest
+# the long ones, which .ci/run runs too
+test-long: $(VENV)/dev.stamp $(VENV)/cluster.stamp
+	$(PYTEST) -m "long and not nightly"
+	@$(ELAPSED)
+
+test-all: $(VENV)/dev.stamp $(VENV)/cluster.stamp
+	$(PYTEST)
+	@$(ELAPSED)
+
+# weights/convert.py beside PyTorch and onnxruntime, in an environment of their own
+test-converters:
+	$(MAKE) VENV=.venv-converters .venv-converters/converters.stamp
+	SALGAN_TEST_CONVERTERS=1 .venv-converters/bin/python -m pytest tests/test_convert.py tests/test_programs.py
 	@$(ELAPSED)
 
 # every supported Python that is found, each in an environment of its own
@@ -142,16 +172,16 @@ WHEELS := --only-binary :all: --no-binary theano --no-binary lasagne
 requirements: export UV_PYTHON_DOWNLOADS := never
 requirements:
 	cd requirements; \
-	for name in run build dev; do \
+	for name in run build dev cluster; do \
 	    uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.9 $(WHEELS) $$name.in -o $$name.txt; \
 	done; \
 	uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 gpu.in -o gpu.txt; \
 	for version in $(PYTHONS); do \
 	    for machine in x86_64 aarch64; do \
 	        uv pip compile --quiet --no-deps --python-version $$version --python-platform $$machine-manylinux_2_28 \
-	            $(WHEELS) run.txt build.txt dev.txt > /dev/null; \
+	            $(WHEELS) run.txt build.txt dev.txt cluster.txt > /dev/null; \
 	    done; \
 	done
 
 clean:
-	rm -rf $(VENV) .venv-3.* $(DEMO) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-3.* .venv-converters $(DEMO) .mypy_cache .ruff_cache .pytest_cache
