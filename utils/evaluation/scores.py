@@ -97,11 +97,10 @@ def chosen(text, protocol):
         If the protocol has no such metric, or it needs a package that is not installed.
     """
     if text is None:
-        names = METRICS[protocol]
-        if 'EMD' not in names or _has_pot():
-            return names
+        if 'EMD' not in METRICS[protocol] or _has_pot():
+            return METRICS[protocol]
         say(f'{NO_POT}; it is left out')
-        return tuple(name for name in names if name != 'EMD')
+        return tuple(name for name in METRICS[protocol] if name != 'EMD')
     by_name = {name.lower(): name for name in METRICS[protocol]}
     names = [name.strip() for name in text.split(',')]
     for name in names:
