@@ -67,7 +67,7 @@ $(VENV)/converters.stamp: $(VENV)/dev.stamp requirements/converters.txt
 	touch $@
 
 # what device=cuda needs besides: Debian 12 only, as docker/README.md says
-$(VENV)/gpu.stamp: $(VENV)/run.stamp requirements/gpu.txt requirements/gpu.py
+$(VENV)/gpu.stamp: $(VENV)/run.stamp requirements/gpu.txt requirements/gpu.py requirements/capability.cpp
 	$(INSTALL) -r requirements/gpu.txt
 	$(RUN) requirements/gpu.py
 	touch $@
@@ -96,6 +96,10 @@ predict: $(VENV)/run.stamp
 
 weights: $(VENV)/run.stamp
 	$(RUN) weights/fetch.py
+	@$(ELAPSED)
+
+# 01, 03 and 04 on many machines
+cluster: $(VENV)/cluster.stamp
 	@$(ELAPSED)
 
 # says in one line what device=cuda finds here
