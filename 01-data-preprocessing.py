@@ -3,7 +3,10 @@
 
 import contextlib
 import os
+import sys
 from functools import partial
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # python -P and -I leave it out
 
 import utils.cluster.options as cluster
 from utils.command_line import DONE, SKIPPED, argument_parser, positive, progress, run, say, size

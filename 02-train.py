@@ -4,13 +4,17 @@
 import contextlib
 import itertools
 import os
+import sys
 import time
 from typing import Any, NamedTuple
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # python -P and -I leave it out
 
 from utils.command_line import (
     DONE,
     INTERRUPTED,
     argument_parser,
+    counted,
     network_size,
     number,
     positive,
@@ -113,7 +117,7 @@ def main(arguments=None, build=None):
     validation, fingerprint_of_validation = read([options.validation], *options.size)
     if len(samples) < options.batch_size:
         raise CouldNotStart(
-            f'{len(samples)} training samples do not fill one batch of {options.batch_size}: '
+            f'{counted(len(samples), "training sample")}, too few for one batch of {options.batch_size}: '
             'give a smaller --batch-size'
         )
 

@@ -7,6 +7,9 @@ image's size, blur, write.
 
 import contextlib
 import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # python -P and -I leave it out
 
 import utils.cluster.options as cluster
 from utils import outputs
@@ -14,6 +17,7 @@ from utils.command_line import (
     DONE,
     SKIPPED,
     argument_parser,
+    counted,
     network_size,
     one_line,
     positive,
@@ -37,16 +41,7 @@ def parser():
     option(
         '--images', dest='more', metavar='PATH', help='the same by a name (default: images/ if none is named)'
     )
-    option('--output', default='saliency/', metavar='DIR', help='where the maps go')
     option('--weights', default=WEIGHTS, metavar='FILE', help="the generator's weights")
-    option(
-        '--format',
-        type=outputs.formats,
-        default='jpg',
-        metavar='LIST',
-        help='of jpg (as in 2017), png (the same, lossless), npy (float32 in 0..1, neither cut to 8 bits nor '
-        'blurred) and overlay (a heat map over the image), separated by commas',
-    )
     option('--batch-size', type=positive, default=1, metavar='N', help='images at a time')
     option(
         '--size',
@@ -57,7 +52,7 @@ def parser():
     )
     option('--glob', metavar='PATTERN', help="files of folders to predict, such as '*.jpg' (default: all)")
     add_orientation(parser)
-    option('--skip-existing', action='store_true', help='leave out images whose maps are there')
+    outputs.add_outputs(parser)
     cluster.add_scheduler(parser)
     return parser
 
@@ -75,21 +70,31 @@ def main(arguments=None):
     for why in no_images:
         say(one_line(f'skipped {why}'))
     targets = outputs.plan(sources, options.output, options.format, also_read=[options.weights])
+    keys = outputs.archive_keys(sources, options)
     to_do = sources
     if options.skip_existing:
         to_do = [s for s in sources if not all(os.path.exists(path) for path in targets[s].values())]
-        say(f'{len(sources) - len(to_do)} of {len(sources)} images have their maps already')
+        say(f'maps exist of {len(sources) - len(to_do)} of {counted(len(sources), "image")}')
     arrays = weights.read_generator(options.weights) if to_do else None
     outputs.make_folders(targets, options.output)
+    record = outputs.keep_record(options, len(sources) - len(to_do), code_path() if to_do else None)
 
     # - predict, here or on workers
     skipped = predict(to_do, targets, arrays, options) if to_do else set()
     if 'overlay' in options.format:
         overlays = [targets[source]['overlay'] for source in sources if source not in skipped]
         outputs.write_contact_sheet(overlays, options.output, THREADS)
+    if keys:
+        outputs.write_archive(options, keys, targets, skipped, record)
 
-    say(f'{len(to_do) - len(skipped)} of {len(to_do)} images predicted, maps in {options.output}')
+    say(f'{len(to_do) - len(skipped)} of {counted(len(to_do), "image")} predicted, maps in {options.output}')
     return SKIPPED if skipped or no_images else DONE
+
+
+def code_path():
+    from backend.native import code_path
+
+    return code_path()
 
 
 def predict(sources, targets, arrays, options):

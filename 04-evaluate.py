@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""Scores saliency maps against fixations, by the MIT benchmark's protocol or SALICON's."""
+"""Scores saliency maps against fixations, by the MIT benchmark's protocol, SALICON's or MIT/Tuebingen's."""
 
 import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # python -P and -I leave it out
 
 import utils.cluster.options as cluster
 import utils.evaluation.options as subjects
-from utils.command_line import DONE, SKIPPED, argument_parser, positive, printable, run, say
+from utils.command_line import DONE, SKIPPED, argument_parser, counted, positive, run, say, show
 from utils.data_sets.options import add_fixations, add_orientation
 from utils.errors import CouldNotStart, HadToStop, Unreadable
 
@@ -15,7 +18,7 @@ def parser():
         __doc__, 'Exit status 1: images were skipped, or --self-check found something wrong.'
     )
     option = parser.add_argument
-    option('--maps', metavar='DIR', help='folder of saliency maps, of any size (default: none)')
+    option('--maps', metavar='PATH', help='saliency maps: a folder, .hdf5 or .zip of them (default: none)')
     option(
         '--fixations',
         metavar='PATH',
@@ -51,7 +54,7 @@ def main(arguments=None):
     if options.list_data_sets:
         from utils.data_sets import known
 
-        print(known.table())
+        show(known.table() + '\n')
         return DONE
     subjects.check(options)
     cluster.check(
@@ -61,6 +64,7 @@ def main(arguments=None):
     )
     if not options.snapshots:
         os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')  # the threads are ours, an image each
+    from utils import parallel
     from utils.evaluation import ground_truth, scores, tables
     from utils.files import make_folder
 
@@ -71,7 +75,7 @@ def main(arguments=None):
     settings = scores.settings_of(options)
 
     # - read the fixations
-    workers = options.workers or len(os.sched_getaffinity(0))
+    workers = options.workers or parallel.cores()
     truth = ground_truth.read_for(options, workers)
     for sentence in truth.said:
         say(sentence)
@@ -99,29 +103,33 @@ def main(arguments=None):
 
 def score_maps(options, truth, settings, workers):
     """Scores a folder of maps, prints and writes the tables; returns the status and what was skipped."""
-    from utils.evaluation import tables
-    from utils.evaluation.scores import described, remarks, score_all, summary
+    from utils.evaluation import page, provenance, tables
+    from utils.evaluation.scores import columns, described, remarks, score_all, summary
 
     files, skipped = maps_of(options, truth)
+    made_by, pictures = provenance.of_maps(options.maps), None
+    if tables.has_page(options.output):
+        pictures = page.pictures_of(files, truth, settings, options.images, workers)
+    by_size = sorted(files.items(), key=lambda item: truth.images[item[0]].size)  # they share what sAUC needs
     if cluster.is_asked_for(options):
         from utils.cluster.scoring import score_all as score_there
 
-        scored = score_there(files.items(), len(files), truth, settings, options)
+        scored = score_there(by_size, len(files), truth, settings, options)
     else:
-        scored = score_all(files.items(), len(files), truth, settings, workers)
+        scored = score_all(by_size, len(files), truth, settings, workers)
     scores, failed, seen = scored
     if not scores and seen['another shape'] == len(failed):  # nothing is wrong with them: see --stretch
         return SKIPPED, skipped + failed
     if not scores:
-        raise HadToStop(f'none of the {len(files)} maps could be scored: {failed[0]}')
-    for sentence in remarks(scores, seen, truth, settings):
+        raise HadToStop(f'none of {counted(len(files), "map")} could be scored: {failed[0]}')
+    shown = columns(settings, seen)
+    scores = {stem: {name: scores[stem][name] for name in shown} for stem in files if stem in scores}
+    for sentence in remarks(scores, seen, truth, settings._replace(metrics=shown)):
         say(sentence)
-    summaries = {'ours': summary(scores, settings.metrics)}
-    settings_said = described(settings, truth, len(scores), seen['resized'])
-    report = tables.Report(settings_said, settings.metrics, scores, summaries, options.compare)
-    print(printable(tables.as_markdown(report)), end='')
-    for path in options.output:
-        tables.write(path, report)
+    settings_said = described(settings, truth, len(scores), seen['resized'], made_by)
+    summaries = {'ours': summary(scores, shown)}
+    report = tables.Report(settings_said, shown, scores, summaries, options.compare, pictures, made_by)
+    tables.write_all(options.output, report)
     return DONE, skipped + failed
 
 
@@ -148,7 +156,7 @@ def self_check(options, truth, settings, workers):
         raise CouldNotStart(str(error)) from None
     lines = [*as_lines(METRICS[settings.protocol], rows), '']
     lines += [f'{verdict + ":":8}{sentence}' for verdict, sentence in said]
-    print(printable('\n'.join(lines)))
+    show('\n'.join(lines) + '\n')
     wrong = any(verdict == self_check.WRONG for verdict, _ in said)
     return (SKIPPED if wrong else DONE), skipped
 
@@ -200,7 +208,7 @@ def score_snapshots(options, truth, settings, workers):
         figure3.draw(stem, summaries, settings.metrics, published=options.protocol == 'mit')
     if not summaries:
         raise HadToStop(f'none of the snapshots could be scored: {skipped[0]}')
-    print(printable(tables.as_markdown(report)), end='')
+    show(tables.as_markdown(report))
     say(f'drawn: {stem}.png and {stem}.pdf')
     return DONE, skipped
 

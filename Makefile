@@ -65,12 +65,11 @@ $(VENV)/gpu.stamp: $(VENV)/run.stamp requirements/gpu.txt requirements/gpu.py
 
 # three photographs that come with scikit-image, and stand-in weights: not SalGAN's, for trying the pipeline
 DEMO := demo
-PHOTOGRAPHS := astronaut.png chelsea.png coffee.png
+PHOTOGRAPHS := astronaut chelsea coffee
 
 demo: $(VENV)/run.stamp
 	mkdir -p $(DEMO)/images
-	folder=$$($(RUN) -c 'import os, skimage.data; print(os.path.dirname(skimage.data.__file__))'); \
-	for name in $(PHOTOGRAPHS); do cp "$$folder/$$name" $(DEMO)/images/; done
+	$(RUN) -c 'import skimage.data, PIL.Image; [PIL.Image.fromarray(getattr(skimage.data, name)()).save(f"$(DEMO)/images/{name}.png") for name in "$(PHOTOGRAPHS)".split()]'
 	$(RUN) weights/make_standin.py --output $(DEMO)/standin_modelWeights.npz
 	$(RUN) 03-predict.py $(DEMO)/images --output $(DEMO)/saliency --weights $(DEMO)/standin_modelWeights.npz \
 	    --format jpg,overlay

@@ -3,7 +3,9 @@
 import configparser
 import contextlib
 import importlib
+import io
 import os
+import re
 import shutil
 import sys
 import sysconfig
@@ -36,7 +38,8 @@ def python():
 def numpy():
     """NumPy can be imported; another Python's, which PYTHONPATH may put first, cannot."""
     try:
-        importlib.import_module('numpy')
+        np = importlib.import_module('numpy')
+        np.lib.NumpyVersion(np.__version__)  # a half of one has no such thing
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         given = os.environ.get('PYTHONPATH')
@@ -92,20 +95,37 @@ def user_flags():
 def importing_theano():
     """What Theano says of settings that it does not take, as a sentence."""
     try:
-        yield
+        with compiling():
+            yield
     except (ValueError, configparser.Error, UnicodeDecodeError) as error:
         reason = ' '.join(str(error).split())
         raise CannotRun(f'Theano does not take its settings in THEANO_FLAGS or .theanorc: {reason}') from None
+
+
+@contextlib.contextmanager
+def compiling():
+    """A failed compilation of Theano's as a sentence, and not its remarks on stdout, nor what it leaves."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said):
+            yield
     except Exception as error:
-        compilation_failed(error)
+        for left in re.findall(r'in this temporary file: (.+)', said.getvalue()):
+            with contextlib.suppress(OSError):
+                os.unlink(left)
+        reason = ' '.join(str(error).split())
+        if isinstance(error, OSError) and error.errno:
+            raise CannotRun(f'Theano cannot keep what it compiles: {reason}') from None
+        if reason.startswith('Compilation failed'):
+            raise CannotRun(
+                f'the C++ compiler {flags.value("cxx")} failed; is it whole, and is there room in the '
+                f'compile folder and in {_temporary_folder()}? {reason[:500]}'
+            ) from None
         raise
 
 
-def compilation_failed(error):
-    """Ends the process where `error` is Theano's on a failed compilation."""
-    if str(error).startswith('Compilation failed'):
-        reason = ' '.join(str(error).split())
-        raise CannotRun(
-            f'the C++ compiler {flags.value("cxx", "g++")} failed; is it whole, and is there room in the '
-            f'compile folder and in {tempfile.gettempdir()}? {reason[:500]}'
-        ) from None
+def _temporary_folder():
+    try:
+        return tempfile.gettempdir()
+    except OSError:  # none can be written to
+        return os.environ.get('TMPDIR', '/tmp')

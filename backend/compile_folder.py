@@ -86,7 +86,7 @@ def _serves(folder, named, flag):
         ) from None
     if not executable:
         raise CannotRun(
-            f'what is compiled in {named} could not be run, since its file system is mounted noexec: {another}'
+            f'what is compiled in {named} could not be run (its file system is mounted noexec): {another}'
         )
 
 

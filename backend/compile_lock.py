@@ -12,28 +12,28 @@ import os
 from backend import notices
 
 NAME = 'compile.lock'
-_held: dict = {'descriptor': None}
 
 
 def get_lock(lock_dir=None, **_):
     """Waits for the lock of Theano's compile folder; as often as it is taken it has to be released."""
     import theano
 
-    if get_lock.n_lock == 0:
-        _held['descriptor'] = _taken(os.path.join(theano.config.compiledir, NAME))
-    get_lock.n_lock += 1
+    if _state['n_lock'] == 0:
+        _state['descriptor'] = _taken(os.path.join(theano.config.compiledir, NAME))
+    _state['n_lock'] += 1
 
 
-get_lock.n_lock = 0  # type: ignore[attr-defined]  # Theano reads and compares it
+_state = vars(get_lock)  # Theano reads `get_lock.n_lock`
+_state.update(n_lock=0, descriptor=None)
 
 
 def release_lock():
     """Takes one `get_lock` back."""
-    assert get_lock.n_lock > 0
-    get_lock.n_lock -= 1
-    if get_lock.n_lock == 0 and _held['descriptor'] is not None:
-        os.close(_held['descriptor'])
-        _held['descriptor'] = None
+    assert _state['n_lock'] > 0
+    _state['n_lock'] -= 1
+    if _state['n_lock'] == 0 and _state['descriptor'] is not None:
+        os.close(_state['descriptor'])
+        _state['descriptor'] = None
 
 
 @contextlib.contextmanager

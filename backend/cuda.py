@@ -91,10 +91,13 @@ def _text(error):
 
 def report():
     """One line: the card that Theano has, and with what."""
-    from theano.gpuarray import dnn
+    from theano.gpuarray import dnn, type
 
+    device = wanted()
+    if not device.startswith('cuda'):
+        return f'device={device}: {type.get_context(None).devname}'
     driver = ctypes.CDLL('libcuda.so.1')
-    (major, minor), name = _capability(driver, _card(driver, wanted()))
+    (major, minor), name = _capability(driver, _card(driver, device))
     if dnn.dnn_present():
         version = dnn.version()
         size = 10000 if version >= 90000 else 1000  # from 9 on, two digits more for the minor version
@@ -102,7 +105,7 @@ def report():
     else:
         cudnn = 'no cuDNN'
     return (
-        f'device={wanted()}: {name}, '
+        f'device={device}: {name}, '
         f'compute capability {major}.{minor}, {_driver_version()}, {cudnn}, TF32 {"on" if tf32() else "off"}'
     )
 
@@ -208,8 +211,15 @@ def _compiler(driver, card, device):
         )
     if capability > NEWEST and flags.value('gpuarray.cache_path') is None:
         # libgpuarray keeps kernels by the capability that it is told: a real 9.0 must not be offered these
-        folder = os.path.join(compile_folder.base(), 'gpuarray_kernels-{}{}'.format(*capability))
-        flags.add({'gpuarray.cache_path': folder})
+        flags.add({'gpuarray.cache_path': _kernels('gpuarray_kernels-{}{}'.format(*capability))})
+
+
+def _kernels(name):
+    """A folder for kernels, in that of Theano's modules where its name is known, which is the user's own."""
+    folder, own = compile_folder.base(), flags.value('compiledir_format', '')
+    if flags.value('compiledir') is None and '%' not in own:
+        folder = os.path.join(folder, own)
+    return os.path.join(folder, name)
 
 
 def cuda_version(driver):

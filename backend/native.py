@@ -48,6 +48,18 @@ def wanted():
     return not turned_off and theano.config.device == 'cpu' and {'avx2', 'fma'} <= cpu_features()
 
 
+def code_path():
+    """Which code convolves here, in words: for the records of maps."""
+    import theano
+
+    if wanted():
+        how = "the project's C++ with AVX2 and FMA"
+    else:
+        elsewhere = 'onednn' if theano.config.device == 'cpu' else "the card's"
+        how = os.environ.get('SALGAN_CONV') or elsewhere
+    return f'{theano.config.device}, {theano.config.floatX}, {how}'
+
+
 def usable(load):
     """Whether C++ convolutions are wanted, and the compiler takes them; if not, the reason is printed.
 

@@ -1,5 +1,7 @@
 """The layers of Lasagne 0.2.dev1 that SalGAN is made of and that Lasagne 0.1 lacks or has differently."""
 
+from functools import partial
+
 import numpy as np
 import theano
 import theano.tensor as T
@@ -157,14 +159,15 @@ def _upscaled(input, factor):
 
 def _with_gradient_by_a_pool(factor):
     """`_upscaled` for a card, where a pool sums over blocks faster than cuDNN's general reduction does."""
-
-    def sum_over_blocks(inputs, gradients):
-        mean = pool_2d(gradients[0], ws=(factor, factor), ignore_border=True, mode='average_exc_pad')
-        return [mean * np.asarray(factor**2, mean.dtype)]
-
     input = T.tensor4()
     output = _upscaled(input, factor)
-    return OpFromGraph([input], [output], inline=True, grad_overrides=sum_over_blocks)
+    gradient = partial(_sum_over_blocks, factor)
+    return OpFromGraph([input], [output], inline=True, grad_overrides=gradient)
+
+
+def _sum_over_blocks(factor, inputs, output_gradients):
+    mean = pool_2d(output_gradients[0], ws=(factor, factor), ignore_border=True, mode='average_exc_pad')
+    return [mean * np.asarray(factor**2, mean.dtype)]
 
 
 def stack(net, layers, **keywords):

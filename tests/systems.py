@@ -84,7 +84,7 @@ def fresh(base):
         for folder in (root, upper, work):
             folder.mkdir()
         overlay = f'lowerdir={base},upperdir={upper},workdir={work}'
-        command = ['mount', '-t', 'overlay', 'overlay', '-o', overlay, root]
+        command = ['mount', '-t', 'overlay', 'overlay', '-o', overlay, str(root)]
         mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
         if not mounted:
             subprocess.run(['cp', '--archive', f'{base}/.', root], check=True)
@@ -140,8 +140,8 @@ def passed(root, versions, tests, inside):
 def from_ours(demo):
     """The largest difference, in grey levels, of the demo's maps from those that this environment makes."""
     with tempfile.TemporaryDirectory() as folder:
-        script = [sys.executable, ROOT / '03-predict.py', demo / 'images', '--output', folder]
-        command = [*script, '--weights', demo / 'standin_modelWeights.npz']
+        script = [sys.executable, str(ROOT / '03-predict.py'), str(demo / 'images'), '--output', folder]
+        command = [*script, '--weights', str(demo / 'standin_modelWeights.npz')]
         subprocess.run(command, check=True, capture_output=True)
         ours = sorted(Path(folder).glob('*.jpg'))
         assert len(ours) == 3, ours

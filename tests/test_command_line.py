@@ -78,6 +78,10 @@ def test_printable(text, shown):
     assert command_line.printable(text) == shown
 
 
+def test_counted():
+    assert [command_line.counted(n, 'image') for n in (0, 1, 2)] == ['0 images', '1 image', '2 images']
+
+
 def test_one_line():
     assert command_line.one_line('a\nname\tof four\\words') == 'a\\nname\\tof four\\words'
 

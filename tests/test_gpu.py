@@ -379,12 +379,16 @@ def test_the_benchmark_needs_a_card(card):
 
 
 @pytest.mark.long
-def test_the_benchmark_prints_its_table(card):
+def test_the_benchmark_prints_its_table_and_writes_it_for_an_issue(card, tmp_path):
     """The speed means nothing here."""
-    options = ['--only', 'speed', '--torch', 'none', '--size', '64x48', '--runs', '1']
-    options += ['--batches', '2', '--updates']
-    result = python('benchmarks/gpu.py', *options, **variables(card, QUICK))
+    options = ['--only', 'speed', '--torch', 'none', '--size', '32x32', '--runs', '1', '--batches', '2']
+    options += ['--updates', '--find', '1', '--issue', tmp_path / 'issue.md']
+    result = python('benchmarks/gpu.py', *options, **variables(card, QUICK, computes=True))
     assert result.returncode == 0, result.stderr
-    rows = re.findall(r'^predict 2: (ours|ours, cuDNN chooses) +[\d.]+ +[\d.]+ +(\d+)$', result.stdout, re.M)
-    assert [name for name, _ in rows] == ['ours', 'ours, cuDNN chooses']
+    rows = re.findall(r'^predict 2: (ours[a-zA-Z, ]*) +[\d.]+ +[\d.]+ +(\d+)$', result.stdout, re.M)
+    assert [name.strip() for name, _ in rows] == ['ours', 'ours, cuDNN chooses', 'ours, cuDNN tries']
     assert all(int(megabytes) > 127 for _, megabytes in rows)  # the weights alone
+    algorithms = re.findall(r'^  algorithm \d: .* error (\S+)$', result.stdout, re.M)
+    assert len(algorithms) > 50 and all(float(error) < 1e-5 for error in algorithms)
+    issue = (tmp_path / 'issue.md').read_text()
+    assert issue.startswith('`benchmarks/gpu.py --only speed') and f'```\n{result.stdout}```\n' in issue

@@ -1,6 +1,7 @@
 """Which package may import which: the floors of the house."""
 
 import importlib
+import re
 import sys
 
 import pytest
@@ -35,6 +36,16 @@ def test_what_models_take_of_utils_is_light():
     }
     assert {module for module in wanted if module.startswith('utils')} == {'utils.architecture'}
     assert imports('utils.architecture', MODULES['utils.architecture']) == {'typing'}
+
+
+def test_the_backend_knows_no_option_of_the_scripts():
+    """It says how much fits into memory, `utils.command_line` how to ask for less."""
+    helps = [importlib.import_module(name).parser().format_help() for name in SCRIPTS]
+    options = {option for text in helps for option in re.findall(r'--[a-z][a-z-]+', text)}
+    assert {'--batch-size', '--size'} < options
+    for path in sorted((ROOT / 'backend').glob('*.py')):
+        named = set(re.findall(r'--[a-z][a-z-]+', path.read_text())) - {'--version'}  # the compiler's
+        assert not named & options, path
 
 
 def test_there_are_no_circles():

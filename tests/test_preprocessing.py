@@ -22,7 +22,8 @@ from tests.helpers import layouts
 from tests.helpers.layouts import SIZE, tree
 from utils import samples
 from utils.data_sets import preprocessing, salicon
-from utils.data_sets.data_set import blurred_map, to_uint8
+from utils.data_sets.data_set import blurred_map
+from utils.images import to_uint8
 from utils.samples import InputType
 
 RECORDS = GOLDEN / 'network' / 'preprocess'
@@ -154,7 +155,7 @@ def test_splits_sizes_and_structure(tmp_path):
     layouts.write_image(folder / 'images', 'train/x_train_and_val', layouts.photograph(9))
     layouts.write_gaze(folder, 'train/x_train_and_val', np.full(SIZE, 5, np.uint8), layouts.observers(9))
     message = run('--salicon', folder, '--output', tmp_path / 'out', '--size', '20x15')
-    assert 'train 4 of 10 000, val 3 of 5 000, test 2 of 5 000' in message
+    assert 'train 4 of 10 000, val 2 of 5 000, test 2 of 5 000' in message
     assert 'sizes: 64 x 48 (8); SALICON: 640 x 480' in message
     made = read(tmp_path / 'out')
     assert [len(made[split]) for split in ('train', 'val', 'test')] == [4, 3, 2]

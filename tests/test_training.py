@@ -62,7 +62,7 @@ def train(folder, *arguments, **keywords):
             r'trainData\.pickle: not a \.npz',
         ),
         (['--encoder', 'random'], r'5 of 5 samples do not fit --size 256x192: 0\.png \(16x16\)'),
-        (['--encoder', 'random', '--size', '16x16'], r'5 training samples do not fill one batch of 32'),
+        (['--encoder', 'random', '--size', '16x16'], r'5 training samples, too few for one batch of 32'),
         (['bce', '--bootstrap-epochs', '15'], r'--bootstrap-epochs'),
         (['bce', '--discriminator', 'a.npz'], r'--discriminator'),
         (['--force'], r'--force goes with --resume'),

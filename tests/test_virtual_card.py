@@ -48,6 +48,13 @@ def test_tf32_is_off_whatever_the_environment_says(card):
     assert float(asked_for['error']) > MAP_LIMIT and asked_for['line'].endswith('TF32 on')
 
 
+@pytest.mark.long
+def test_a_prediction_is_kept_on_disk_for_a_card(card):
+    first = map_of(card)
+    again = map_of(card)
+    assert not again['made'] and again == {**first, 'made': False}
+
+
 # --- races ---
 
 
@@ -96,7 +103,7 @@ def kept(found):
 
 
 @pytest.mark.long
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize('name', ['bce', 'salgan'])
 def test_updates_are_the_record_s(name, card, tmp_path):
     """Threads go in an order that is shuffled anew after every barrier."""
@@ -106,7 +113,7 @@ def test_updates_are_the_record_s(name, card, tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_updates_without_cudnn_race_nowhere(card, tmp_path):
     """One of D and one of G, by Theano's own kernels; every array begins as NaN."""
     flags = 'dnn.enabled=False,gpuarray.preallocate=-1'
@@ -200,7 +207,7 @@ def test_a_barrier_left_out_of_theano_s_sum_is_seen(card):
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize('name', OF_GRADIENTS)
 def test_a_mutant_of_gradients_moves_the_arrays_elsewhere(name, card, tmp_path):
     changed = mutant(card, name, OF_GRADIENTS[name], tmp_path)

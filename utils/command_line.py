@@ -8,6 +8,7 @@ import argparse
 import errno
 import os
 import sys
+import threading
 
 from utils import VERSION
 from utils.errors import CouldNotStart, HadToStop
@@ -86,9 +87,25 @@ def positive_number(text):
 
 def say(message):
     """One line on stderr, where messages go; stdout is for results. Safe beside a progress bar."""
-    from tqdm import tqdm
+    _tqdm().write(printable(message), file=sys.stderr)
 
-    tqdm.write(printable(message), file=sys.stderr)
+
+def show(text):
+    """Prints a result on stdout, whatever its encoding: what that lacks is written in other characters."""
+    if sys.stdout is not None:  # it is where the caller has closed it
+        encoding = sys.stdout.encoding or 'utf-8'
+        print(''.join(_in(encoding, character) for character in printable(text)), end='')
+
+
+def _in(encoding, character):
+    try:
+        character.encode(encoding)
+    except UnicodeEncodeError:
+        return _PLAIN.get(character) or character.encode('unicode_escape').decode()
+    return character
+
+
+_PLAIN = {'†': '+', '±': '+-', '–': '-'}
 
 
 def printable(text):
@@ -102,6 +119,11 @@ def one_line(text):
     return printable(text).replace('\n', '\\n')
 
 
+def counted(number, noun):
+    """'1 image', '2 images', for messages."""
+    return f'{number} {noun}' + ('' if number == 1 else 's')
+
+
 def listed(names, most=10):
     """'a, b and 3 more', for messages."""
     names = list(names)
@@ -111,16 +133,25 @@ def listed(names, most=10):
 
 def progress(iterable=None, **keywords):
     """A tqdm bar on stderr; none where stderr is no terminal."""
+    return _tqdm()(iterable, file=sys.stderr, disable=None, dynamic_ncols=True, **keywords)
+
+
+def _tqdm():
+    """tqdm with a lock for threads only. Its own is for processes too; from Python 3.14 on another process
+    watches over that one, and warns of a leak if this one ends by `os._exit`."""
     from tqdm import tqdm
 
-    return tqdm(iterable, file=sys.stderr, disable=None, dynamic_ncols=True, **keywords)
+    if not hasattr(tqdm, '_lock'):
+        tqdm.set_lock(threading.RLock())
+    return tqdm
 
 
 def run(main):
     """Calls `main()` and exits with its status (None counts as 0); no traceback for a user's mistake."""
     try:
         status = main() or DONE
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except CouldNotStart as error:
         status = _end(error, COULD_NOT_START)
     except HadToStop as error:
@@ -129,12 +160,8 @@ def run(main):
         status = _end('interrupted; what was finished is kept', INTERRUPTED)
     except MemoryError as error:
         status = _end(f'out of memory; what was finished is kept; {_what_fits(error)}', STOPPED)
-    except ModuleNotFoundError as error:  # tqdm may be what is missing: no `say`
-        print(
-            f'{os.path.basename(sys.argv[0])}: {error} for {sys.executable}: make the environment with '
-            '`make demo`, and use its .venv/bin/python',
-            file=sys.stderr,
-        )
+    except (ImportError, SyntaxError) as error:  # tqdm may be what is missing: no `say`
+        print(f'{os.path.basename(sys.argv[0])}: {_what_to_import(error)}', file=sys.stderr)
         status = COULD_NOT_START
     except BrokenPipeError:  # the reader of stdout has gone, as in `04-evaluate.py | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -142,6 +169,24 @@ def run(main):
     except OSError as error:
         status = _end(describe(error), STOPPED)
     sys.exit(status)
+
+
+def _what_to_import(error):
+    """Why a package cannot be imported, and what to do."""
+    if getattr(error, 'name', None) == 'fcntl':
+        return (
+            f'this runs on Linux, and not on {sys.platform}: on macOS use Docker (docker/README.md) or a '
+            'virtual machine, on Windows WSL 2'
+        )
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    folders = os.environ.get('PYTHONPATH')
+    if folders and not sys.flags.ignore_environment:
+        return (
+            f'{reason}: PYTHONPATH={folders} may bring packages of another Python; unset it, or start with '
+            '`python -E`'
+        )
+    advice = 'make the environment with `make demo`, and use its .venv/bin/python'
+    return f'{reason} for {sys.executable}: {advice}'
 
 
 def _what_fits(error):

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import os
 import re
@@ -276,6 +275,8 @@ def lock(folder, wait=False):
     BlockingIOError
         If another process has it, and this one is not to wait.
     """
+    import fcntl  # not everywhere, and needed for this alone
+
     try:
         descriptor = os.open(os.path.join(folder, LOCK), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     except OSError:

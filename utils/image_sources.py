@@ -12,8 +12,6 @@ from utils.errors import CouldNotStart
 from utils.files import is_temporary, walk
 from utils.images import read_rgb, why_no_image
 
-PICKLES = ('.pickle', '.pkl')
-
 
 class Source(NamedTuple):
     """An image to predict on.
@@ -39,8 +37,8 @@ class Source(NamedTuple):
 def find(paths, leave_out=None, pattern=None, ignore_orientation=False):
     """The images in `paths`: folders, walked to the bottom, data sets, files, and pickles of 01.
 
-    Every file of a folder counts, whatever its extension, as in the original; but for hidden ones, and those
-    in hidden folders, that are no images: desktops leave such files in folders. Of a data set that is
+    Every file of a folder counts, whatever its extension, as in the original, except hidden files (and files
+    in hidden folders) that are not images: desktops leave such files in folders. Of a data set that is
     recognised its images count, and nothing else.
 
     Parameters
@@ -68,7 +66,7 @@ def find(paths, leave_out=None, pattern=None, ignore_orientation=False):
     for path in paths:
         if not os.path.exists(path):
             raise CouldNotStart(f'{path}: no such file or folder; name your images, or put them into images/')
-        if path.lower().endswith(PICKLES) and not os.path.isdir(path):
+        if path.lower().endswith(samples.EXTENSIONS) and not os.path.isdir(path):
             found += _in_pickle(path)
             continue
         files, stored = _in_path(path, leave_out, pattern)

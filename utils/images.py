@@ -283,6 +283,11 @@ def shrink(image, width, height):
         raise
 
 
+def to_uint8(saliency_map):
+    """A map, floats in 0..1, as uint8: times 255 and truncated, as the original converts them."""
+    return (saliency_map * 255).astype(np.uint8)
+
+
 def encode(image, extension):
     """The bytes of a file of `image`: uint8, (rows, columns) or (rows, columns, 3) in RGB.
 

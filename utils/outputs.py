@@ -10,7 +10,7 @@ from utils.command_line import describe, one_line, say
 from utils.errors import CouldNotStart, Unreadable
 
 # what --format names -> what stands after the image's name
-FORMATS = {'jpg': '.jpg', 'png': '.png', 'npy': '.npy', 'overlay': '_overlay.jpg'}
+FORMATS = {'jpg': '.jpg', 'png': '.png', 'npy': '.npy', 'density': '.npy', 'overlay': '_overlay.jpg'}
 CONTACT_SHEET = 'contact_sheet.jpg'
 
 
@@ -20,10 +20,102 @@ def formats(text):
     for name in names:
         if name not in FORMATS:
             raise argparse.ArgumentTypeError(f'{name!r} is none of {", ".join(FORMATS)}')
+    if {'npy', 'density'} <= set(names):
+        raise argparse.ArgumentTypeError('npy and density are files of one name; write one of them')
     return list(dict.fromkeys(names))
 
 
+def add_outputs(parser):
+    """Adds the options of 03 on what it writes."""
+    option = parser.add_argument
+    option('--output', default='saliency/', metavar='DIR', help='where the maps go')
+    option(
+        '--format',
+        type=formats,
+        default='jpg',
+        metavar='LIST',
+        help='of jpg (as in 2017), png (the same, lossless), npy (float32 in 0..1, neither cut to 8 bits nor '
+        'blurred), density (npy of its logarithm, normalised, as the MIT/Tuebingen benchmark takes it) and '
+        'overlay (a heat map over the image), separated by commas',
+    )
+    option(
+        '--archive',
+        metavar='FILE',
+        help='.hdf5 or .zip of all the maps, for a benchmark; of one format (default: none)',
+    )
+    option('--skip-existing', action='store_true', help='leave out images whose maps are there')
+    option(
+        '--force',
+        action='store_true',
+        help='keep maps of other weights or settings with --skip-existing; replace an --archive of others',
+    )
+
+
 # --- before anything is written ---
+
+
+def archive_keys(sources, options):
+    """What each source is called in the archive: dict of Source -> str; None where there is to be none.
+
+    Raises
+    ------
+    CouldNotStart
+        If no archive of these can be written there.
+    """
+    from utils import archives
+    from utils.files import make_folder
+
+    if not options.archive:
+        return None
+    if len(set(options.format) - {'overlay'}) != 1:
+        raise CouldNotStart('an archive holds one map of an image: --archive takes one --format')
+    archives.check(options.archive)
+    if os.path.exists(options.archive) and not options.force and not archives.provenance(options.archive):
+        raise CouldNotStart(
+            f'{options.archive}: is there, and was not written by this program; choose another name, or '
+            'replace it with --force'
+        )
+    make_folder(os.path.dirname(options.archive) or '.')
+    names = [source.name + os.path.splitext(source.path)[1] for source in sources]
+    return dict(zip(sources, archives.keys(names)))
+
+
+def keep_record(options, kept, code_path):
+    """Sees to the `maps.json` of the maps; returns its record. See `provenance.keep`.
+
+    Parameters
+    ----------
+    options : those of `add_outputs`, and `weights`, `size`
+    kept : int
+        How many images' maps are there and stay.
+    code_path : str or None
+        See `provenance.record`; None where nothing is left to predict.
+    """
+    from utils import VERSION
+    from utils.evaluation import provenance
+    from utils.files import sha256_of
+    from utils.saliency_maps import DENSITY_FLOOR
+
+    settings = {'size': '{}x{}'.format(*options.size), 'ignore orientation': options.ignore_orientation}
+    if 'npy' in options.format:
+        settings['npy'] = 'map'
+    if 'density' in options.format:
+        settings['npy'] = f'log((map + {DENSITY_FLOOR}) / sum)'
+        say(f'densities are {settings["npy"]}, of the map in 0..1')
+    if code_path is None and not os.path.exists(options.weights):  # nor are the weights needed
+        return provenance.read(options.output)
+    made = provenance.record(VERSION, sha256_of(options.weights), settings, code_path)
+    return provenance.keep(options.output, made, options.skip_existing, options.force, kept)
+
+
+def write_archive(options, keys, targets, skipped, record):
+    """Writes the archive of the maps that are there."""
+    from utils import archives
+
+    name = next(name for name in options.format if name != 'overlay')
+    maps = {key: targets[source][name] for source, key in keys.items() if source not in skipped}
+    archives.write(options.archive, maps, record)
+    say(f'{len(maps)} of {len(keys)} maps in {options.archive}, and the same when it was read again')
 
 
 def plan(sources, folder, formats, also_read=()):
@@ -131,9 +223,10 @@ def write_maps(paths, saliency_map, size, image=None):
     finished = saliency_maps.finish(saliency_map, *size)
     for name, path in paths.items():
         try:
-            if name == 'npy':
+            if name in ('npy', 'density'):
+                make = saliency_maps.at_size if name == 'npy' else saliency_maps.log_density
                 data = io.BytesIO()
-                np.save(data, saliency_maps.at_size(saliency_map, *size))
+                np.save(data, make(saliency_map, *size))
                 write_bytes(path, data.getbuffer())
             else:
                 write_image(path, saliency_maps.overlay(image, finished) if name == 'overlay' else finished)

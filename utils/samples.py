@@ -21,6 +21,7 @@ from utils.command_line import say
 from utils.errors import Unreadable
 from utils.files import atomic_write, size_of
 
+EXTENSIONS = ('.pickle', '.pkl')  # of files that are taken for pickles of samples
 ASSUMED_SIZE = (480, 640)  # SALICON's; the original's pickles hold none
 MOST_PIXELS = 2**28  # of an image: the bound that utils/__init__.py sets for OpenCV
 # note: deviation 12: the original's are of protocol 0 and name its own classes.

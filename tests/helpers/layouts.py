@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import scipy.io
 
-from utils.data_sets.data_set import blurred_map, to_uint8
+from utils.data_sets.data_set import blurred_map
+from utils.images import to_uint8
 
 SIZE = (48, 64)
 

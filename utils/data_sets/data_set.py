@@ -7,6 +7,7 @@ import numpy as np
 from utils.data_sets import readers
 from utils.errors import Unreadable
 from utils.files import read_bytes
+from utils.images import to_uint8
 
 SPLITS = ('train', 'val', 'test')
 LARGEST = 2**28  # pixels of an image; more is a mistake or an attack
@@ -197,11 +198,6 @@ def blurred_map(points, size, sigma=19):
     blurred = scipy.ndimage.gaussian_filter(fixation_map, sigma)
     lowest, highest = blurred.min(), blurred.max()
     return (blurred - lowest) / (highest - lowest) if highest > lowest else fixation_map
-
-
-def to_uint8(saliency_map):
-    """A map of 0..1 in 0..255, as the original converts it: it truncates."""
-    return (saliency_map * 255).astype(np.uint8)
 
 
 # --- which file belongs to which image ---

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 
+from utils.command_line import listed
 from utils.data_sets import known, matlab, matlab_sets, readers
 from utils.data_sets.data_set import DataSet, Points, join, splits_of
 from utils.data_sets.scanpaths import Scanpaths
@@ -49,9 +50,9 @@ def read(found, keep_first=False, fixation_filter='none', ignore_orientation=Fal
     else:
         held, split_of = _held_in_one_file(found, keep_first)
         files = dict.fromkeys(held, found.fixations)
-    names = {stem.rpartition('/')[2] for stem in files}
-    with_fixations = {stem: path for stem, path in images.items() if stem.rpartition('/')[2] in names}
-    records, renamed = join(with_fixations, known.map_files(found), files, split_of)
+    records, renamed = join(images, known.map_files(found), files, split_of)
+    others = [record.stem for record in records if record.image and not record.fixations]
+    records = [record for record in records if record.fixations]
     if read_points is None:
         stems = {new: old for old, new in renamed.items()}
         read_points = _from_held({new: held[old] for new, old in stems.items()}, found)
@@ -64,14 +65,14 @@ def read(found, keep_first=False, fixation_filter='none', ignore_orientation=Fal
         read_points,
         fixation_filter=fixation_filter,
         facts=facts,
-        notes=_notes(found, records, keep_first),
+        notes=_notes(found, records, others, keep_first),
     )
     made.ignore_orientation |= ignore_orientation
-    made.others = sorted(images.keys() - with_fixations.keys())
+    made.others = others
     return made
 
 
-def _notes(found, records, keep_first):
+def _notes(found, records, others, keep_first):
     facts = found.facts
     there = sum(record.fixations is not None for record in records)
     of = f' of {facts.images}' if facts.images else ''
@@ -86,6 +87,8 @@ def _notes(found, records, keep_first):
     without = sum(record.image is None for record in records)
     if found.images and without:
         yield f'{found.root}: no image of {without} that have fixations'
+    if others:
+        yield f'{found.root}: no fixations of {len(others)} images: {listed(others, 3)}'
 
 
 def _from_map(record):

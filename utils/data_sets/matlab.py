@@ -226,8 +226,13 @@ def _plain(data, start, size, order):
     """A matrix of numbers laid out as nearly all in structs are, or None; three times as fast."""
     if size < 48:
         return None
-    a, b, flags, c, d, rows, columns, e, f, kind, length = order.plain(data, start)
-    if (a, b, c, d, e, f) != (6, 8, 5, 8, 1, 0):  # the tags of the flags, of two dimensions, of no name
+    # type and length of each element, then its data
+    (
+        flags_type, flags_length, flags, sizes_type, sizes_length, rows, columns, name_type, name_length,
+        kind, length,
+    ) = order.plain(data, start)  # fmt: skip
+    tags = flags_type, flags_length, sizes_type, sizes_length, name_type, name_length
+    if tags != (6, 8, 5, 8, 1, 0):  # of the flags, of two dimensions, of no name
         return None
     at = start + 48
     if kind >> 16:

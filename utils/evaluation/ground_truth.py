@@ -15,10 +15,10 @@ from utils.command_line import listed, progress
 from utils.data_sets import data_set, finding, known, salicon
 from utils.data_sets.readers import check_shape
 from utils.errors import CouldNotStart, Unreadable
+from utils.evaluation import tuebingen
 from utils.evaluation.maps import LARGEST, find_maps, match, read_map
 from utils.parallel import in_order
 
-PICKLES = ('.pickle', '.pkl')
 SIGMA, SIDE = 19, 640  # of the blurred maps: 19 pixels where the longer side has 640
 PICKLE = 'pickle'
 
@@ -64,7 +64,7 @@ class GroundTruth:
         self.outside, self.read, self.totals = 0, 0, {}
         self.set, self.sigma, self.multiplicity, self.said, self.others = None, None, True, [], set()
         self._image_paths, self._stretch = {}, False
-        self._maps, self._counts = {}, {}
+        self._maps, self._counts, self._all = {}, {}, None
         self._start()
 
     def __getstate__(self):
@@ -109,6 +109,13 @@ class GroundTruth:
     def empty(self):
         """The stems of the images without fixations, which are in no mean."""
         return [stem for stem, image in self.images.items() if not len(image.points)]
+
+    def all_fixations(self):
+        """All images' fixations, brought to the size of any of them: a `tuebingen.OtherFixations`."""
+        with self._lock:
+            if self._all is None:
+                self._all = tuebingen.OtherFixations(self.images.values())
+            return self._all
 
     def fixation_map(self, stem):
         """Bool array of the image's size, True where fixated."""
@@ -195,7 +202,7 @@ def read(
     """
     if not os.path.exists(path):
         raise CouldNotStart(f'{path}: there is no such file or folder')
-    if os.path.isfile(path) and path.lower().endswith(PICKLES):
+    if os.path.isfile(path) and path.lower().endswith(samples.EXTENSIONS):
         truth = _from_pickle(path, fixation_type, fixation_filter)
     elif os.path.isfile(path) and not path.lower().endswith(('.json', '.mat')):
         raise CouldNotStart(f'{path}: neither a folder, nor a .json, a .mat or a pickle of 01')
@@ -226,6 +233,7 @@ def read_for(options, workers=1):
         options.first_fixations == 'keep',
         options.ignore_orientation,
     )
+    truth.sigma = options.blur_sigma or truth.sigma
     if options.ground_truth:
         truth.blur_from(options.ground_truth, options.allow_missing, options.stretch)
     return truth

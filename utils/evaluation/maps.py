@@ -3,6 +3,7 @@
 import os
 from collections import defaultdict
 
+from utils import archives
 from utils.command_line import listed
 from utils.data_sets import readers
 from utils.errors import CouldNotStart, Unreadable
@@ -22,6 +23,8 @@ OVERLAY, SHEET = (os.path.splitext(name)[0] for name in (FORMATS['overlay'], CON
 def find_maps(folder, suffix=''):
     """Finds the maps in `folder` and its subfolders: relative path without extension -> path.
 
+    Of an archive (`.hdf5`, `.h5`, `.zip`): name in it without extension -> `archives.Member`.
+
     Where some names end in `suffix`, as the blurred maps of some data sets do, those alone, and their stems
     lack it.
 
@@ -30,6 +33,8 @@ def find_maps(folder, suffix=''):
     CouldNotStart
         If there is no such folder, or no map in it.
     """
+    if archives.is_archive(folder) and not os.path.isdir(folder):
+        return archives.members(folder)
     if not os.path.isdir(folder):
         raise CouldNotStart(f'{folder}: there is no such folder')
     found = defaultdict(list)
@@ -52,8 +57,9 @@ def find_maps(folder, suffix=''):
 def match(stems, files):
     """Which file belongs to which image.
 
-    That of the same relative path; where there is none, the one file of the same name, if no other image has
-    that name: some hand out images by split and maps in one folder.
+    That of the same relative path; if there is none for any image, the path below the folder that all files
+    are in, as archives have one; then the one file of the same name, if no other image has that name: some
+    hand out images by split and maps in one folder.
 
     Parameters
     ----------
@@ -66,13 +72,17 @@ def match(stems, files):
     -------
     dict of stem -> path, list of the stems without a file, list of `files`' keys without an image; sorted
     """
-    matched = {stem: files[stem] for stem in stems if stem in files}
-    left = _by_name(stem for stem in files if stem not in matched)
-    for name, wanting in _by_name(stem for stem in stems if stem not in matched).items():
+    keys = {stem: stem for stem in stems if stem in files}
+    if not keys and files:
+        top = os.path.commonpath([os.path.dirname(key) for key in files])
+        below = {os.path.relpath(key, top): key for key in files} if top else {}
+        keys = {stem: below[stem] for stem in stems if stem in below}
+    left = _by_name(files.keys() - set(keys.values()))
+    for name, wanting in _by_name(stem for stem in stems if stem not in keys).items():
         if len(wanting) == 1 and len(left.get(name, ())) == 1:
-            matched[wanting[0]] = files[left.pop(name)[0]]
-    extra = sorted(stem for stems in left.values() for stem in stems)
-    return matched, sorted(set(stems) - matched.keys()), extra
+            keys[wanting[0]] = left.pop(name)[0]
+    extra = sorted(key for of_name in left.values() for key in of_name)
+    return {stem: files[key] for stem, key in keys.items()}, sorted(set(stems) - keys.keys()), extra
 
 
 def pair(files, folder, truth, fixations, allow_missing=False):
@@ -120,6 +130,29 @@ def _by_name(stems):
     return found
 
 
+def read_source(source, ignore_orientation=False):
+    """Reads what `find_maps` found: a file, or a map in an archive.
+
+    Returns
+    -------
+    readers.SaliencyMap
+
+    Raises
+    ------
+    Unreadable
+        See `readers.read_saliency_map` and `archives.Member`.
+    """
+    if not isinstance(source, archives.Member):
+        return readers.read_saliency_map(source, ignore_orientation)
+    data = source.read()
+    if not isinstance(data, bytes):
+        return readers.classify(data, source.path)
+    try:
+        return readers.read_saliency_map(source.path, ignore_orientation, data)
+    except MemoryError:  # what its header claims to hold
+        raise Unreadable(f'{source.path}: not a whole file of a map') from None
+
+
 def read_map(path):
     """Reads a map that others are held against, such as a blurred one: uint8 or floats, (rows, columns).
 
@@ -128,7 +161,7 @@ def read_map(path):
     Unreadable
         See `readers.read_saliency_map`; or if it has negative values.
     """
-    found = readers.read_saliency_map(path)
+    found = read_source(path)
     if found.kind != readers.MAP:
         raise Unreadable(f'{path}: a {found.kind}, where a map without negative values belongs')
     return found.values

@@ -1,13 +1,19 @@
 """The options of 04, by subject. Imports nothing that takes time, so that `--help` answers at once."""
 
-from utils.command_line import network_size, positive, whole
+from utils.command_line import network_size, positive, positive_number, whole
 from utils.errors import CouldNotStart
+from utils.evaluation.published import TABLES
 
 
 def add_scores(parser):
     """Adds all that shapes a number beside the maps and the ground truth."""
     option = parser.add_argument
-    option('--protocol', choices=['mit', 'salicon'], default='mit', help='definitions of the metrics')
+    option(
+        '--protocol',
+        choices=['mit', 'salicon', 'tuebingen'],
+        default='mit',
+        help='definitions of the metrics',
+    )
     option('--metrics', metavar='A,B', help='which of them (default: all of the protocol)')
     option(
         '--baseline',
@@ -27,6 +33,13 @@ def add_scores(parser):
         type=positive,
         metavar='N',
         help='draws of AUC-Borji and sAUC; 100 in the MIT code (default: none, their exact expectation)',
+    )
+    option(
+        '--blur-sigma',
+        type=positive_number,
+        metavar='PIXELS',
+        help="of the Gaussian that makes blurred maps of fixations (default: the data set's; else 23.99 of "
+        'protocol tuebingen, and 19 at 640 x 480, in proportion, of mit)',
     )
     option('--seed', type=whole, metavar='N', default=0, help='of all that is random')
 
@@ -56,8 +69,8 @@ def add_tables(parser):
         action='extend',
         default=[],
         metavar='TABLE',
-        choices=['table2', 'table3', 'table4-salicon', 'table4-mit300'],
-        help="the paper's rows beside ours: table2, table3, table4-salicon, table4-mit300 (default: none)",
+        choices=list(TABLES),
+        help=f"the paper's rows beside ours: {', '.join(TABLES)} (default: none)",
     )
     option(
         '--output',
@@ -65,7 +78,7 @@ def add_tables(parser):
         action='extend',
         default=[],
         metavar='FILE',
-        help='.csv, .json, .md or .tex, one or more (default: only the table on stdout)',
+        help='.csv, .json, .md, .tex or .html, one or more (default: only the table on stdout)',
     )
 
 
@@ -77,7 +90,12 @@ def add_snapshots(parser):
         metavar='DIR',
         help="scores every snapshot of a run and draws the paper's Figure 3; needs --images (default: none)",
     )
-    option('--images', metavar='PATH', help='of --snapshots: a folder or a pickle of 01 (default: none)')
+    option(
+        '--images',
+        metavar='PATH',
+        help='a folder or a pickle of 01: what --snapshots predict on, and what an .html shows (default: '
+        "the data set's own)",
+    )
     option('--size', type=network_size, default='256x192', help="the network's input, for --snapshots")
     option('--batch-size', type=positive, default=1, metavar='N', help='images at a time, for --snapshots')
     option('--figure', metavar='STEM', default='figure3', help='where to draw it: STEM.png and STEM.pdf')
@@ -95,5 +113,9 @@ def check(options):
         raise CouldNotStart('--snapshots needs the images to predict: --images PATH')
     if options.self_check and (options.output or options.compare or options.snapshots):
         raise CouldNotStart('--self-check prints what it found; leave --output, --compare, --snapshots out')
-    if options.protocol == 'salicon' and options.ground_truth and not options.self_check:
-        raise CouldNotStart('the protocol salicon makes its own blurred maps; leave --ground-truth out')
+    if options.protocol != 'mit' and options.ground_truth and not options.self_check:
+        raise CouldNotStart(
+            f'the protocol {options.protocol} makes its own blurred maps; leave --ground-truth out'
+        )
+    if options.protocol == 'salicon' and options.blur_sigma:
+        raise CouldNotStart('the protocol salicon blurs by 19 pixels; leave --blur-sigma out')

@@ -1,4 +1,4 @@
-"""Scores of saliency maps by the two protocols, image by image, and their summary."""
+"""Scores of saliency maps by the three protocols, image by image, and their summary."""
 
 import math
 import statistics
@@ -12,17 +12,24 @@ import scipy
 
 from utils import VERSION, metrics
 from utils.command_line import listed, progress
-from utils.data_sets.readers import LOG_DENSITY, MAP, NEGATIVE, SaliencyMap, another_shape, read_saliency_map
+from utils.data_sets.readers import LOG_DENSITY, MAP, NEGATIVE, SaliencyMap, another_shape
 from utils.errors import CouldNotStart, Unreadable
-from utils.evaluation.maps import read_map
+from utils.evaluation import provenance, tuebingen
+from utils.evaluation.maps import read_map, read_source
 from utils.evaluation.published import FIGURE3_METRICS
 from utils.parallel import in_order
 
 METRICS = {
     'mit': ('NSS', 'CC', 'SIM', 'KL', 'IG', 'AUC-Judd', 'AUC-Borji', 'sAUC', 'EMD'),
     'salicon': ('AUC', 'sAUC', 'NSS', 'CC'),
+    'tuebingen': ('AUC', 'sAUC', 'NSS', 'CC', 'KLDiv', 'SIM', 'IG'),
 }
-RESIZE = {'mit': metrics.resize_mit, 'salicon': metrics.resize_salicon}
+RESIZE = {'mit': metrics.resize_mit, 'salicon': metrics.resize_salicon, 'tuebingen': tuebingen.resized}
+RESIZED_BY = {
+    'mit': 'bicubic, as imresize',
+    'salicon': f'zoom, order 3, SciPy {scipy.__version__}',
+    'tuebingen': 'zoom, order 1',
+}
 GAUSSIAN = 0.25  # standard deviation of the Gaussian baseline, in heights and widths of the image
 
 NOT_OF_NEGATIVE = ('KL', 'IG', 'EMD')  # of protocol mit: not defined for a map with negative values
@@ -31,7 +38,7 @@ NOT_OF_NEGATIVE = ('KL', 'IG', 'EMD')  # of protocol mit: not defined for a map 
 class Settings(NamedTuple):
     """All that shapes a number beside the maps and the ground truth."""
 
-    protocol: str  # 'mit' or 'salicon'
+    protocol: str  # one of METRICS
     metrics: tuple  # names out of METRICS
     baseline: Optional[tuple]  # the path and the array of a map; None for the Gaussian
     others: int  # other images that sAUC takes its negatives from, 0 for all (MIT)
@@ -53,6 +60,8 @@ def settings_of(options):
     names = options.metrics
     if options.snapshots and options.protocol == 'mit' and not names:
         names = ','.join(FIGURE3_METRICS)
+    if options.snapshots and options.protocol == 'tuebingen' and not names:
+        names = ','.join(name for name in METRICS['tuebingen'] if name != 'IG')  # of log densities only
     baseline = None
     if options.baseline != 'gaussian':
         try:
@@ -130,6 +139,8 @@ def score(saliency_map, stem, truth, settings):
         return dict.fromkeys(settings.metrics, math.nan)
     if isinstance(saliency_map, np.ndarray):
         saliency_map = SaliencyMap(saliency_map, MAP)
+    if settings.protocol == 'tuebingen':
+        return _tuebingen(saliency_map, stem, truth, settings)
     values, kind = as_scored(saliency_map, settings)
     resized = RESIZE[settings.protocol](values, image.size)
     if settings.protocol == 'salicon':
@@ -196,6 +207,30 @@ def _mit(saliency_map, stem, truth, settings, floats=False):
     }
 
 
+def _tuebingen(saliency_map, stem, truth, settings):
+    """metric -> value, those that are not defined for such a map NaN."""
+    points, size = truth.images[stem]
+    points, wanted, found = points.astype(int), set(settings.metrics), {}
+    density = saliency_map.kind == LOG_DENSITY
+    if density and saliency_map.values.shape != size:
+        raise ValueError('a log density must have the size of its image, since it is normalised over pixels')
+    if density and settings.density != 'as-is' and 'IG' in wanted:
+        found['IG'] = tuebingen.information_gain(saliency_map.values, points)
+    if wanted - {'IG'} and not (density and settings.density is None):
+        values, _ = as_scored(saliency_map, settings)
+        if not np.isfinite(values).all():
+            raise ValueError('a log density with -inf in it cannot be scored as it is; --density exp can')
+        others = truth.all_fixations().at(size) if 'sAUC' in wanted else None
+        sigma = blur_sigma(truth) if wanted & {'CC', 'KLDiv', 'SIM'} else None
+        found.update(tuebingen.scores(tuebingen.resized(values, size), points, others, sigma))
+    return {name: found.get(name, math.nan) for name in settings.metrics}
+
+
+def blur_sigma(truth):
+    """Of the protocol tuebingen, in pixels: the data set's, or what the benchmark has for MIT300."""
+    return truth.sigma or tuebingen.SIGMA
+
+
 def _seed(seed, stem):
     """An image's own seed, whatever the order in which images are scored."""
     return zlib.crc32(f'{seed}/{stem}'.encode('utf-8', 'surrogateescape'))
@@ -240,19 +275,20 @@ def collected(found, truth):
 def score_item(item, truth, settings):
     """(stem, its scores, the map's size, its kind); one sentence in place of scores where there are none."""
     stem, source = item
+    name = stem if isinstance(source, np.ndarray) else getattr(source, 'path', source)
     try:
         if isinstance(source, np.ndarray):
             found = SaliencyMap(source, MAP)
         else:
-            found = read_saliency_map(source, settings.ignore_orientation)
+            found = read_source(source, settings.ignore_orientation)
             why = None if settings.stretch else another_shape(found.values.shape, truth.images[stem].size)
             if why:
-                return stem, f'{source}: {why}', None, 'another shape'
+                return stem, f'{name}: {why}', None, 'another shape'
         return stem, score(found, stem, truth, settings), found.values.shape, found.kind
     except Unreadable as error:
         return stem, str(error), None, None
     except ValueError as error:
-        return stem, f'{stem if isinstance(source, np.ndarray) else source}: {error}', None, None
+        return stem, f'{name}: {error}', None, None
 
 
 def remarks(scores, seen, truth, settings):
@@ -265,8 +301,10 @@ def remarks(scores, seen, truth, settings):
     """
     if seen['resized']:
         yield f'{seen["resized"]} of {len(scores)} maps were resized to their image as the protocol does'
-    if seen[LOG_DENSITY] and settings.protocol != 'tuebingen':
+    if seen[LOG_DENSITY]:
         how = 'as they are' if settings.density == 'as-is' else 'by their exponential'
+        if settings.protocol == 'tuebingen' and settings.density is None:
+            how = 'by IG alone'
         yield f'{seen[LOG_DENSITY]} of {len(scores)} maps are log densities and are scored {how} (--density)'
     negative = seen[NEGATIVE] + (seen[LOG_DENSITY] if settings.density == 'as-is' else 0)
     if negative and settings.protocol == 'mit':
@@ -281,6 +319,23 @@ def remarks(scores, seen, truth, settings):
         lacking = [s for s, values in scores.items() if math.isnan(values[name]) and s not in empty]
         if lacking and not (negative and name in NOT_OF_NEGATIVE):
             yield f'{name} is not defined for {len(lacking)} of {len(scores)} images: {listed(lacking, 3)}'
+
+
+def columns(settings, seen):
+    """The metrics that are worth a column: of protocol tuebingen, IG is of log densities, and may be alone.
+
+    Parameters
+    ----------
+    settings, seen : see `score_all`
+    """
+    names = settings.metrics
+    if settings.protocol == 'tuebingen':
+        densities = seen[LOG_DENSITY] if settings.density != 'as-is' else 0
+        if not densities:
+            names = tuple(name for name in names if name != 'IG')
+        elif settings.density is None and not seen[MAP] + seen[NEGATIVE]:
+            names = tuple(name for name in names if name == 'IG')
+    return names or settings.metrics
 
 
 def summary(scores, names):
@@ -299,18 +354,17 @@ def summary(scores, names):
     result = {}
     for name in names:
         values = [values[name] for values in scores.values() if not math.isnan(values[name])]
-        n = len(values)
+        n, finite = len(values), all(map(math.isfinite, values))  # IG may be -inf
         result[name] = {
-            'mean': math.fsum(values) / n if n else math.nan,
-            'stderr': statistics.stdev(values) / math.sqrt(n) if n > 1 else math.nan,
+            'mean': (math.fsum(values) if finite else sum(values)) / n if n else math.nan,
+            'stderr': statistics.stdev(values) / math.sqrt(n) if n > 1 and finite else math.nan,
             'n': n,
         }
     return result
 
 
-def described(settings, truth, scored, resized=0):
+def described(settings, truth, scored, resized=0, made_by=None):
     """Everything that shapes the numbers, as text or numbers by name; for the head of every output."""
-    mit, zoom = settings.protocol == 'mit', f'zoom, order 3, SciPy {scipy.__version__}'
     shown = {
         'version': VERSION,
         'protocol': settings.protocol,
@@ -319,12 +373,13 @@ def described(settings, truth, scored, resized=0):
         'data set': truth.set,
         'fixation type': truth.fixation_type,
         'fixation filter': truth.fixation_filter,
-        'maps resized': f'{resized} ({"bicubic, as imresize" if mit else zoom})',
+        'maps resized': f'{resized} ({RESIZED_BY[settings.protocol]})',
+        'maps': made_by and provenance.described(made_by),
         'stretch': settings.stretch or None,
         'density': settings.density,
         'seed': settings.seed,
     }
-    if mit:
+    if settings.protocol == 'mit':
         there = len(truth.images) - 1
         shown.update(
             {
@@ -338,9 +393,14 @@ def described(settings, truth, scored, resized=0):
                 'jitter': metrics.JITTER,
             }
         )
-    else:
+    elif settings.protocol == 'salicon':
         shown['samples'] = metrics.SAMPLES
         shown['others'] = len(truth.images) - 1
+    else:
+        shown['ground truth'] = f'fixations blurred, sigma {blur_sigma(truth):g} pixels, borders reflected'
+        shown['others'] = len(truth.images) - 1
+        if not truth.multiplicity:
+            shown['repeated fixations'] = 'count once: the format cannot tell them'
     return {name: value for name, value in shown.items() if value is not None}
 
 

@@ -1,4 +1,4 @@
-"""What a training run was made with, kept beside it, so that nobody goes on with something else unawares."""
+"""What a training run was made with, so that it is never resumed with different settings by accident."""
 
 import glob
 import json
@@ -47,7 +47,7 @@ def open_run(options):
         return None
     if not options.resume:
         raise CouldNotStart(
-            f'{folder}: there is a run in it; go on with it by --resume, or choose another --output'
+            f'{folder}: it already contains a run; continue it with --resume, or choose another --output'
         )
     if not options.force:
         _check(options, {'settings': _settings(options)})
@@ -59,8 +59,8 @@ def open_run(options):
         )
     if found is None and options.force and snapshots.find(folder):
         raise CouldNotStart(
-            f'{folder}: snapshots in it, but no checkpoint to go on from, and --force would overwrite them; '
-            'begin another run from the last one, with --generator and another --output'
+            f'{folder}: it contains snapshots but no checkpoint to continue from, and --force would '
+            'overwrite them; begin another run from the last one, with --generator and another --output'
         )
     if found is None:
         say(f'{folder}: no checkpoint in it yet; the run begins anew')
@@ -165,7 +165,7 @@ def _check(options, record):
     text = f'{folder}: the run in it was made with something else: {"; ".join(differences)}'
     if not options.force:
         raise CouldNotStart(
-            f'{text}. Give the same, choose another --output, or go on all the same with --force'
+            f'{text}. Give the same, choose another --output, or continue regardless with --force'
         )
     say(text)
     return True
