@@ -79,6 +79,9 @@ def test_a_folder_that_others_can_write_to_is_not_trusted(tmp_path, monkeypatch,
     assert os.stat(private).st_mode & 0o777 == 0o700
     assert (private, capsys.readouterr().err) == (native.folder(), '')
     os.chmod(private, 0o777)
+    second = native.folder()
+    assert os.path.dirname(second) == str(tmp_path) and second != private
+    os.chmod(second, 0o777)
     other = native.folder()
     assert other == native.folder() and not other.startswith(str(tmp_path))
     assert os.stat(other).st_mode & 0o777 == 0o700

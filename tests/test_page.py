@@ -174,7 +174,7 @@ def chromium():
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which('chromium')
+    options.binary_location = shutil.which('chromium') or 'chromium'
     for argument in ('headless=new', 'no-sandbox', 'disable-gpu', 'disable-dev-shm-usage', 'hide-scrollbars'):
         options.add_argument(f'--{argument}')
     options.set_capability('goog:loggingPrefs', {'browser': 'ALL'})

@@ -1,6 +1,5 @@
 """01-data-preprocessing.py as a user runs it: the record, the three layouts, bad data, interruptions."""
 
-import contextlib
 import json
 import os
 import pickle
@@ -455,34 +454,20 @@ def test_ctrl_c(many, tmp_path):
     assert not list((tmp_path / 'out').rglob('*.part')) and not list((tmp_path / 'out').rglob('*.pickle'))
 
 
-@contextlib.contextmanager
-def small_disk(folder, size):
-    """A file system of `size` mounted on `folder`; skips where that is not allowed."""
-    folder.mkdir()
-    mount = ['mount', '-t', 'tmpfs', '-o', f'size={size}', 'none', folder]
-    if shutil.which('mount') is None or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip('a small file system cannot be mounted here')
-    try:
-        yield folder
-    finally:
-        subprocess.run(['umount', folder], check=True)
-
-
 @pytest.mark.parametrize('size', ['200k', '1m', '8m'])
-def test_disk_full(many, tmp_path, size):
+def test_disk_full(many, small_disk, size):
+    subprocess.run(['mount', '-o', f'remount,size={size}', small_disk], check=True)
     folder, _ = many
     expected = tree(folder / 'list')
-    with small_disk(tmp_path / 'disk', size) as disk:
-        for _ in range(2):
-            message = run('--salicon', folder / 'salicon', '--output', disk / 'out', status=3)
-            assert 'the disk is full; free some space' in message
-            made = tree(disk / 'out')
-            assert made and made.items() <= expected.items()
+    for _ in range(2):
+        message = run('--salicon', folder / 'salicon', '--output', small_disk / 'out', status=3)
+        assert 'the disk is full; free some space' in message
+        made = tree(small_disk / 'out')
+        assert made and made.items() <= expected.items()
 
 
-def test_a_folder_that_cannot_be_written_to(tmp_path):
+def test_a_folder_that_cannot_be_written_to(small_disk, tmp_path):
     layouts.write_gaze_set(tmp_path / 'salicon', {'train': 1})
-    with small_disk(tmp_path / 'disk', '1m') as disk:
-        subprocess.run(['mount', '-o', 'remount,ro', disk], check=True)
-        message = run('--salicon', tmp_path / 'salicon', '--output', disk / 'out', status=2)
-        assert 'read-only' in message
+    subprocess.run(['mount', '-o', 'remount,ro', small_disk], check=True)
+    message = run('--salicon', tmp_path / 'salicon', '--output', small_disk / 'out', status=2)
+    assert 'read-only' in message

@@ -185,23 +185,26 @@ def test_memory_while_reading_is_that_of_the_arrays(tmp_path):
 # --- hostile files, each with its own message ---
 
 
-@pytest.mark.parametrize('number', range(54))
-def test_wrong_shape_anywhere_in_a_generator(tmp_path, number):
-    layer, parameter, shape = GENERATOR[number]
-    wrong = tuple(reversed(shape)) if tuple(reversed(shape)) != shape else (*shape[:-1], shape[-1] + 1)
-    path = write_zeros(tmp_path / 'a.npz', GENERATOR, {number: zeros(wrong)})
-    message = error_of(weights.read_generator, path)
-    assert f': arr_{number} ({parameter} of {layer}) has shape {wrong}, expected {shape}' in message
-    if number < 26:
-        assert error_of(weights.read_encoder, path) == message
-    else:
-        assert len(weights.read_encoder(path)) == 26
-
-
-@pytest.mark.parametrize('number', range(20))
-def test_wrong_shape_type_or_value_anywhere_in_a_discriminator(tmp_path, number):
-    layer, parameter, shape = DISCRIMINATOR[number]
+def test_wrong_shape_anywhere_in_a_generator(tmp_path):
     path = tmp_path / 'a.npz'
+    for number, (layer, parameter, shape) in enumerate(GENERATOR):
+        wrong = tuple(reversed(shape)) if tuple(reversed(shape)) != shape else (*shape[:-1], shape[-1] + 1)
+        write_zeros(path, GENERATOR, {number: zeros(wrong)})
+        message = error_of(weights.read_generator, path)
+        assert f': arr_{number} ({parameter} of {layer}) has shape {wrong}, expected {shape}' in message
+        if number < 26:
+            assert error_of(weights.read_encoder, path) == message
+        else:
+            assert len(weights.read_encoder(path)) == 26
+
+
+def test_wrong_shape_type_or_value_anywhere_in_a_discriminator(tmp_path):
+    for number in range(20):
+        every_mistake_in_a_discriminator(tmp_path / 'a.npz', number)
+
+
+def every_mistake_in_a_discriminator(path, number):
+    layer, parameter, shape = DISCRIMINATOR[number]
     name = f': arr_{number} ({parameter} of {layer}) '
 
     def message(member):
@@ -227,13 +230,13 @@ def test_wrong_shape_type_or_value_anywhere_in_a_discriminator(tmp_path, number)
 @pytest.mark.parametrize(
     'dtype', ['<f8', '<f2', '>f8', '<f16', '<i4', 'u1', '?', '<c8', '<U1', 'S4', '<M8[s]', 'V4', '<f4,<f4']
 )
-@pytest.mark.parametrize('number', [0, 1, 9, 19])
-def test_wrong_types(tmp_path, dtype, number):
-    shape = DISCRIMINATOR[number][2]
-    path = write_zeros(tmp_path / 'a.npz', DISCRIMINATOR, {number: zeros(shape, dtype)})
-    message = error_of(read_small, path)
-    assert f': arr_{number} (' in message
-    assert f' is {np.dtype(dtype)}, expected float32' in message
+def test_wrong_types(tmp_path, dtype):
+    for number in (0, 1, 9, 19):
+        shape = DISCRIMINATOR[number][2]
+        path = write_zeros(tmp_path / 'a.npz', DISCRIMINATOR, {number: zeros(shape, dtype)})
+        message = error_of(read_small, path)
+        assert f': arr_{number} (' in message
+        assert f' is {np.dtype(dtype)}, expected float32' in message
 
 
 class Bomb:

@@ -1,8 +1,8 @@
-"""All that the tests need of float64 networks: python tests/helpers/float64.py FOLDER
+"""All that the tests need of float64 networks: python tests/helpers/float64.py FOLDER quick|long
 
 In a process of its own, since Theano takes floatX when it is imported; in one process, since it takes most of
-the time to build and compile the graphs. Writes the trajectories train_bce.npz and train_salgan.npz, the
-maps_WxH.npy of MAPS, and ops.json: the Ops of prediction and training.
+the time to build and compile the graphs. Writes the trajectories train_bce.npz and train_salgan.npz, four
+updates long or whole, and maps_WxH.npy; with `quick` also ops.json: the Ops of prediction and training.
 """
 
 import json
@@ -34,20 +34,19 @@ def maps(width, height, seeds):
     return np.array(made)
 
 
-def main(folder, *which):
+def main(folder, which):
     assert theano.config.floatX == 'float64'
-    for (width, height), seeds in (LARGE if which == ('large',) else MAPS).items():
-        np.save(Path(folder, f'maps_{width}x{height}.npy'), maps(width, height, seeds))
-    if which == ('large',):
-        return
     for mode in ('bce', 'salgan'):
         record = np.load(ROOT / 'tests' / 'golden' / 'network' / f'train_{mode}_float64.npz')
-        np.savez(Path(folder, f'train_{mode}.npz'), **trajectory.replay(record))
-    model = networks.model('bce')
-    ops = {
-        name: networks.names_of_ops(getattr(model, name)) for name in ('predictFunction', 'G_trainFunction')
-    }
-    Path(folder, 'ops.json').write_text(json.dumps(ops))
+        arrays = trajectory.replay(record, updates=4 if which == 'quick' else None)
+        np.savez(Path(folder, f'train_{mode}.npz'), **arrays)
+    for (width, height), seeds in (MAPS if which == 'quick' else LARGE).items():
+        np.save(Path(folder, f'maps_{width}x{height}.npy'), maps(width, height, seeds))
+    if which == 'quick':
+        model = networks.model('bce')
+        functions = {name: getattr(model, name) for name in ('predictFunction', 'G_trainFunction')}
+        ops = {name: networks.names_of_ops(function) for name, function in functions.items()}
+        Path(folder, 'ops.json').write_text(json.dumps(ops))
 
 
 if __name__ == '__main__':
