@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 
@@ -166,3 +167,24 @@ def test_another_system_is_told_where_it_runs(name, seeded_weights, tmp_path):
     assert result.returncode == 2 and result.stderr.count('\n') == 1, result.stderr
     if name != '04-evaluate.py':  # which needs nothing of Linux
         assert re.search('Linux.*darwin.*Docker.*virtual machine.*WSL 2', result.stderr), result.stderr
+
+
+def test_without_pot_emd_is_left_out_and_said(tmp_path):
+    """As on Python 3.15, for which there is no package of it yet."""
+    (tmp_path / 'sitecustomize.py').write_text('import sys\nsys.modules["ot"] = None\n')
+    record = ROOT / 'tests' / 'golden' / 'network' / 'predict_small.png'
+    maps, fixations = tmp_path / 'maps', tmp_path / 'fixations'
+    for folder in (maps, fixations):
+        folder.mkdir()
+    shutil.copy(record, maps / 'a.png')
+    points = np.zeros(cv2.imread(str(record), 0).shape, np.uint8)
+    points[10:40:10, 10:40:10] = 255
+    cv2.imwrite(str(fixations / 'a.png'), points)
+    cv2.imwrite(str(maps / 'a.png'), cv2.imread(str(record), 0))
+    options = ['--maps', maps, '--fixations', fixations]
+    result = script('04-evaluate.py', *options, PYTHONPATH=str(tmp_path))
+    assert result.returncode == 0, result.stderr
+    assert 'NSS' in result.stdout and 'EMD' not in result.stdout
+    assert 'EMD needs the package POT' in result.stderr
+    result = script('04-evaluate.py', *options, '--metrics', 'NSS,EMD', PYTHONPATH=str(tmp_path))
+    assert result.returncode == 2 and result.stderr.startswith('04-evaluate.py: EMD needs the package POT')

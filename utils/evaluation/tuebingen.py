@@ -57,7 +57,7 @@ def scores(saliency_map, fixations, others=None, sigma=SIGMA):
     """
     saliency_map, fixations = _checked(saliency_map, fixations)
     if not len(fixations):
-        # note: deviation BENCH-2: the reference takes such an image into the means of CC, KLDiv and SIM
+        # note: deviation 31: the reference takes such an image into the means of CC, KLDiv and SIM
         return dict.fromkeys(('AUC', 'sAUC', 'NSS', 'CC', 'KLDiv', 'SIM'), NAN)
     at = saliency_map.ravel()[fixations[:, 0] * saliency_map.shape[1] + fixations[:, 1]]
     values = _Values(saliency_map)
@@ -186,7 +186,7 @@ class _Values:
             self.lowest, self.highest = self.ordered[0], self.ordered[-1]
             self.mean, self.std = float(array.mean()), float(array.std())
         if self.lowest == self.highest:
-            # note: deviation BENCH-1: the mean of equal floats may be another float, which makes NSS noise
+            # note: deviation 30: the mean of equal floats may be another float, which makes NSS noise
             self.mean, self.std = float(self.lowest), 0.0
         self.removed = min(float(self.lowest), 0.0)  # before the density is made
         if self.lowest == self.highest:
