@@ -212,13 +212,13 @@ class Opened:
         element.click()
 
     def click_head(self, name):
-        head = next(h for h in self.all('#images th') if h.text.split()[0] == name)
+        head = next(h for h in self.all('#images thead th') if h.text.split()[0] == name)
         self.click(head.find_element('css selector', 'button'))
         return head.get_attribute('aria-sort')
 
     def name_button(self, name):
         row = next(row for row in self.all('#images tr[data-name]') if row.get_attribute('data-name') == name)
-        return row.find_element('css selector', 'td.name button')
+        return row.find_element('css selector', '.name button')
 
     def until(self, holds):
         """Waits until `holds()`; what a browser does of a click, it does in its own time."""
@@ -351,7 +351,7 @@ class TestInABrowser:
         right = 'return document.querySelector("tr.details img").getBoundingClientRect().right'
         assert opened.run(right) <= width
         colours = opened.run(
-            """const shown = 'h1, td, th button, dt, dd, caption, .quiet, a, td.name button';
+            """const shown = 'h1, td, th button, dt, dd, caption, .quiet, a, .name button';
             return [...document.querySelectorAll(shown)].filter(e => e.textContent.trim()).map(e => {
               const style = (element) => getComputedStyle(element);
               let behind = e;

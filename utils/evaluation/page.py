@@ -287,7 +287,9 @@ def _row(number, stem, report, link, pictures):
         )
     elif pictures:
         cells.append('<td class="picture"></td>')
-    cells.append(f'<td class="name"><button type="button" aria-expanded="false">{name}</button></td>')
+    cells.append(
+        f'<th scope="row" class="name"><button type="button" aria-expanded="false">{name}</button></th>'
+    )
     for metric in report.metrics:
         value = float(report.scores[stem][metric])
         if math.isnan(value):
