@@ -80,7 +80,7 @@ def main(arguments=None):
         say(f'maps exist of {len(sources) - len(to_do)} of {counted(len(sources), "image")}')
     arrays = weights.read_generator(options.weights) if to_do else None
     outputs.make_folders(targets, options.output)
-    record = outputs.keep_record(options, len(sources) - len(to_do), code_path() if to_do else None)
+    record = outputs.keep_record(options, len(sources) - len(to_do), code_path(options) if to_do else None)
 
     # - predict, here or on workers
     skipped = predict(to_do, targets, arrays, record, options) if to_do else set()
@@ -94,7 +94,10 @@ def main(arguments=None):
     return SKIPPED if skipped or no_images else DONE
 
 
-def code_path():
+def code_path(options):
+    """In words, which code computes the maps."""
+    if cluster.is_asked_for(options):
+        return 'workers of a scheduler'
     from backend.native import code_path
 
     return code_path()

@@ -2,8 +2,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo gpu cluster test test-long test-all test-converters test-pythons test-systems \
-    lint weights predict bundle requirements clean
+.PHONY: demo predict weights gpu cluster torch onnx bundle lint requirements clean
+.PHONY: test test-long test-all test-converters test-pythons test-systems
 
 # the first of these that serves, 3.11 before others since most is tried with it; PYTHON=... names another
 PYTHON ?= $(shell for python in python3.11 python3 python3.13 python3.12 python3.14 python3.10 python3.9 python3.15; do \
@@ -56,12 +56,12 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp requirements/dev.txt
 	$(INSTALL) -r requirements/dev.txt
 	touch $@
 
-# what `--scheduler` needs besides
+# --scheduler of 01, 03 and 04: docs/cluster.md
 $(VENV)/cluster.stamp: $(VENV)/run.stamp requirements/cluster.txt
 	$(INSTALL) -r requirements/cluster.txt
 	touch $@
 
-# PyTorch and onnxruntime, for `make test-converters` alone
+# what weights/convert.py writes for; without hashes, see requirements/converters.txt
 $(VENV)/converters.stamp: $(VENV)/dev.stamp requirements/converters.txt
 	$(PIP) install -r requirements/converters.txt
 	touch $@
@@ -107,6 +107,17 @@ gpu: $(VENV)/gpu.stamp
 	@THEANO_FLAGS="$${THEANO_FLAGS:-},device=cuda" $(RUN) -m backend
 	@$(ELAPSED)
 
+cluster: $(VENV)/cluster.stamp
+	@$(ELAPSED)
+
+# the released weights for PyTorch and ONNX: docs/python.md
+CONVERTERS := .venv-converters
+torch onnx:
+	$(MAKE) VENV=$(CONVERTERS) $(CONVERTERS)/converters.stamp
+	$(CONVERTERS)/bin/python weights/fetch.py gen_modelWeights0090.npz
+	$(CONVERTERS)/bin/python weights/convert.py --to $@ --output weights/gen_modelWeights0090.$(if $(filter torch,$@),pt,onnx)
+	@$(ELAPSED)
+
 # --- for machines without a network ---
 
 # the project and all packages for this Python and this kind of machine, in one file
@@ -117,27 +128,28 @@ bundle: $(VENV)/run.stamp
 
 # --- checks ---
 
-# pytest with as many workers as there are cores; a whole file, or group of files, in one of them
+# as many workers as cores; a file, or a group of tests that share what they compile, stays in one of them
 WORKERS ?= 2
 PYTEST = $(RUN) -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
-test: $(VENV)/dev.stamp $(VENV)/cluster.stamp
+test: $(VENV)/dev.stamp
 	$(PYTEST) -m "not long and not nightly"
 	@$(ELAPSED)
 
-# the long ones, which .ci/run runs too
-test-long: $(VENV)/dev.stamp $(VENV)/cluster.stamp
+# what takes minutes; .ci/run runs these too
+test-long: $(VENV)/dev.stamp
 	$(PYTEST) -m "long and not nightly"
 	@$(ELAPSED)
 
-test-all: $(VENV)/dev.stamp $(VENV)/cluster.stamp
+# everything, which takes hours
+test-all: $(VENV)/dev.stamp
 	$(PYTEST)
 	@$(ELAPSED)
 
-# weights/convert.py beside PyTorch and onnxruntime, in an environment of their own
+# weights/convert.py beside PyTorch and onnxruntime
 test-converters:
-	$(MAKE) VENV=.venv-converters .venv-converters/converters.stamp
-	SALGAN_TEST_CONVERTERS=1 .venv-converters/bin/python -m pytest tests/test_convert.py tests/test_programs.py
+	$(MAKE) VENV=$(CONVERTERS) $(CONVERTERS)/converters.stamp
+	SALGAN_TEST_CONVERTERS=1 $(CONVERTERS)/bin/python -m pytest tests/test_convert.py tests/test_programs.py
 	@$(ELAPSED)
 
 # every supported Python that is found, each in an environment of its own
@@ -157,11 +169,15 @@ test-systems: $(VENV)/dev.stamp
 	$(RUN) tests/systems.py $(SYSTEMS)
 	@$(ELAPSED)
 
+CPP := $(wildcard backend/*.cpp backend/*.h tests/*.cpp tests/*.h)
 lint: $(VENV)/dev.stamp
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	for script in 0*.py; do $(RUN) -m mypy $$script; done
+	$(VENV)/bin/clang-format --dry-run --Werror $(CPP)
+	$(VENV)/bin/clang-tidy --quiet backend/winograd.cpp backend/convolutions.cpp -- \
+	    -std=c++14 -fopenmp -mavx2 -mfma -idirafter $$(g++ -print-file-name=include)
 	@$(ELAPSED)
 
 # --- upkeep ---
@@ -172,16 +188,16 @@ WHEELS := --only-binary :all: --no-binary theano --no-binary lasagne
 requirements: export UV_PYTHON_DOWNLOADS := never
 requirements:
 	cd requirements; \
-	for name in run build dev cluster; do \
+	for name in run build cluster dev; do \
 	    uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.9 $(WHEELS) $$name.in -o $$name.txt; \
 	done; \
 	uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 gpu.in -o gpu.txt; \
 	for version in $(PYTHONS); do \
 	    for machine in x86_64 aarch64; do \
 	        uv pip compile --quiet --no-deps --python-version $$version --python-platform $$machine-manylinux_2_28 \
-	            $(WHEELS) run.txt build.txt dev.txt cluster.txt > /dev/null; \
+	            $(WHEELS) run.txt build.txt cluster.txt dev.txt > /dev/null; \
 	    done; \
 	done
 
 clean:
-	rm -rf $(VENV) .venv-3.* .venv-converters $(DEMO) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-3.* $(CONVERTERS) $(DEMO) .mypy_cache .ruff_cache .pytest_cache

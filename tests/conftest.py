@@ -9,6 +9,8 @@ import pytest
 
 if 'PYTEST_XDIST_WORKER' in os.environ:  # there are as many as cores
     os.environ.setdefault('OMP_NUM_THREADS', '1')
+    path = os.environ.pop('PYTHONPATH', '').removeprefix(os.getcwd()).lstrip(os.pathsep)  # not xdist's own
+    os.environ.update({'PYTHONPATH': path} if path else {})
 
 from tests import allowed_skips
 from tests.helpers import processes
@@ -23,21 +25,30 @@ sys.path[:0] = [str(ROOT), str(GOLDEN), *(str(GOLDEN / name) for name in ('metri
 pytest_configure = allowed_skips.pytest_configure
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Those of a file, or of an xdist_group, run in one process; what takes longest begins first."""
+    """The tests of a group, or else of a file, run in one process; what takes longest begins first."""
     for item in items:
-        if not item.get_closest_marker('xdist_group'):
+        if 'float64' in item.fixturenames:
+            item.add_marker(pytest.mark.xdist_group('float64'))
+        elif not item.get_closest_marker('xdist_group'):
             item.add_marker(pytest.mark.xdist_group(item.path.name))
-    items.sort(key=lambda item: FIRST.get(item.get_closest_marker('xdist_group').args[0], 0))
+    items.sort(key=lambda item: FIRST.index(_group(item)) if _group(item) in FIRST else len(FIRST))
 
 
-FIRST = {
-    'networks': -9,
-    'test_training.py': -8,
-    'test_predict.py': -7,
-    'test_evaluate.py': -6,
-    'sanitised': -5,
-}
+def _group(item):
+    """The name that pytest-xdist makes of an item's groups."""
+    return '_'.join(sorted({mark.args[0] for mark in item.iter_markers('xdist_group')}))
+
+
+FIRST = [
+    'networks',
+    'float64_networks',
+    'test_training.py',
+    'test_predict.py',
+    'test_evaluate.py',
+    'networks_sanitised',
+]
 
 
 @pytest.fixture(scope='session')
@@ -73,8 +84,10 @@ def float64_long(tmp_path_factory):
 
 
 def _by_float64(which, folder):
+    """In a compile folder of its own, so that no lock holds it up."""
     program = ROOT / 'tests' / 'helpers' / 'float64.py'
-    flags = {'THEANO_FLAGS': with_flags('floatX=float64')}
+    kept = ROOT / '.pytest_cache' / 'theano_float64'
+    flags = {'THEANO_FLAGS': with_flags('floatX=float64', f'base_compiledir="{kept}"')}
     subprocess.run([sys.executable, program, folder, which], check=True, env={**os.environ, **flags})
     return folder
 

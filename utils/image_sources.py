@@ -6,7 +6,7 @@ from functools import lru_cache, partial
 from typing import NamedTuple
 
 from utils import samples
-from utils.command_line import say
+from utils.command_line import counted, say
 from utils.data_sets import known
 from utils.errors import CouldNotStart
 from utils.files import is_temporary, walk
@@ -96,7 +96,7 @@ def _in_path(path, leave_out, pattern):
     found = _data_set(path)
     if found:
         files = [(stem + os.path.splitext(file)[1], file) for stem, file in known.image_files(found).items()]
-        say(f'{found}: {len(files)} images')
+        say(f'{found}: {counted(len(files), "image")}')
     else:
         files = [(name, os.path.join(path, name)) for name in walk(path, leave_out, hidden=True)]
         files = [(name, file) for name, file in files if not is_temporary(os.path.basename(name))]

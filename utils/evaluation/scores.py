@@ -12,7 +12,7 @@ import numpy as np
 import scipy
 
 from utils import VERSION, metrics
-from utils.command_line import listed, progress, say
+from utils.command_line import counted, listed, progress, say
 from utils.data_sets.readers import LOG_DENSITY, MAP, NEGATIVE, SaliencyMap, another_shape
 from utils.errors import CouldNotStart, Unreadable
 from utils.evaluation import provenance, tuebingen
@@ -311,7 +311,7 @@ def remarks(scores, seen, truth, settings):
     truth, settings : see `score`
     """
     if seen['resized']:
-        yield f'{seen["resized"]} of {len(scores)} maps were resized to their image as the protocol does'
+        yield f'{seen["resized"]} of {counted(len(scores), "map")} resized to the image, as the protocol does'
     if seen[LOG_DENSITY]:
         how = 'as they are' if settings.density == 'as-is' else 'by their exponential'
         if settings.protocol == 'tuebingen' and settings.density is None:

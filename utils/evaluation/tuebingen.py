@@ -57,6 +57,7 @@ def scores(saliency_map, fixations, others=None, sigma=SIGMA):
     """
     saliency_map, fixations = _checked(saliency_map, fixations)
     if not len(fixations):
+        # note: deviation 31: the reference takes such an image into the means of CC, KLDiv and SIM
         return dict.fromkeys(('AUC', 'sAUC', 'NSS', 'CC', 'KLDiv', 'SIM'), NAN)
     at = saliency_map.ravel()[fixations[:, 0] * saliency_map.shape[1] + fixations[:, 1]]
     values = _Values(saliency_map)
@@ -130,7 +131,13 @@ class OtherFixations:
         by_size = {}
         for image in images:
             by_size.setdefault(tuple(image.size), []).append(image.points)
-        self._points = {size: np.concatenate(points) for size, points in by_size.items()}
+        self.__setstate__({size: np.concatenate(points) for size, points in by_size.items()})
+
+    def __getstate__(self):
+        return self._points
+
+    def __setstate__(self, points):
+        self._points = points
         self.at = functools.lru_cache(maxsize=POOLS)(self._at)
 
     def _at(self, size):
@@ -179,7 +186,8 @@ class _Values:
             self.lowest, self.highest = self.ordered[0], self.ordered[-1]
             self.mean, self.std = float(array.mean()), float(array.std())
         if self.lowest == self.highest:
-            self.mean, self.std = float(self.lowest), 0.0  # a mean of equal floats may be another float
+            # note: deviation 30: the mean of equal floats may be another float, which makes NSS noise
+            self.mean, self.std = float(self.lowest), 0.0
         self.removed = min(float(self.lowest), 0.0)  # before the density is made
         if self.lowest == self.highest:
             self.total = 0.0
