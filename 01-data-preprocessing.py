@@ -1,34 +1,34 @@
 #!/usr/bin/env python3
-"""Makes samples of SALICON, in whichever of its layouts: PNGs at the network's size, and three pickles."""
+"""Makes samples of SALICON, or of another data set: PNGs at the network's size, and three pickles."""
 
+import contextlib
 import os
+import sys
+from functools import partial
 
-from utils.command_line import (
-    DONE,
-    SKIPPED,
-    CouldNotStart,
-    argument_parser,
-    positive,
-    progress,
-    run,
-    say,
-    size,
-)
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # python -P and -I leave it out
+
+import utils.cluster.options as cluster
+from utils.command_line import DONE, SKIPPED, argument_parser, positive, progress, run, say, size
+from utils.data_sets.options import add_fixations, add_orientation, add_splits
+from utils.errors import CouldNotStart
 
 PICKLES = {'train': 'trainData.pickle', 'val': 'validationData.pickle', 'test': 'testData.pickle'}
 
 
 def parser():
-    arguments = argument_parser(
+    parser = argument_parser(
         __doc__,
-        'The layouts: 2015 .mat, 2015 JSON, and the gaze .mat of both editions, as salicon.net has them now.',
+        'The layouts: 2015 .mat, 2015 JSON, and the gaze .mat of both editions, as salicon.net has them now; '
+        'and the data sets that `04-evaluate.py --list-data-sets` names.',
     )
-    option = arguments.add_argument
+    option = parser.add_argument
     option(
         '--salicon',
+        '--data-set',
         metavar='DIR',
-        help='folder with images, maps or saliency, fixations or fixation, or fixations_*.json in it '
-        '(default: the three folders one by one)',
+        help='a data set as it is handed out, or a folder with images, maps or saliency, fixations or '
+        'fixation, or fixations_*.json in it (default: the three folders one by one)',
     )
     option('--images', metavar='DIR', help='folder of images (default: images in --salicon)')
     option(
@@ -45,61 +45,70 @@ def parser():
     )
     option('--output', metavar='DIR', default='data', help='folder for images/, maps/ and the pickles')
     option('--size', type=size, default='256x192', help="the network's input, width x height")
+    add_fixations(parser)
     option(
-        '--fixation-type',
-        choices=['fixations', 'mouse'],
-        default='fixations',
-        help='what to take from the gaze layout: fixations, or every mouse sample',
+        '--without-fixations',
+        action='store_true',
+        help='samples of images and maps alone, which are enough to train on',
     )
-    option(
-        '--fixation-filter',
-        choices=['duplicates', 'none'],
-        help='duplicates: keep a location recorded m times m - 1 times, as the SALICON challenge does '
-        '(default: duplicates for JSON and mouse samples, none for fixations)',
-    )
+    add_orientation(parser)
+    add_splits(parser)
     option(
         '--stream',
         action='store_true',
         help='write pickles that are read sample by sample: for sets larger than memory',
     )
     option('--workers', type=positive, metavar='N', help='threads (default: one a processor)')
-    return arguments
+    cluster.add_scheduler(parser)
+    return parser
 
 
-def main():
-    options = parser().parse_args()
-    if not (options.salicon or (options.images and options.fixations)):
+def main(arguments=None):
+    options = parser().parse_args(arguments)
+    cluster.check(options)
+    parts = options.images and (options.fixations or options.without_fixations)
+    if not (options.salicon or parts):
         raise CouldNotStart(
-            'say where SALICON is: --salicon DIR, or --images DIR, --maps DIR, --fixations PATH'
+            'say where the data set is: --salicon DIR, or --images DIR, --maps DIR, --fixations PATH '
+            '(or --without-fixations)'
         )
-    import contextlib
-    from functools import partial
-
-    from utils.data_sets import salicon
+    from utils.data_sets import splits
     from utils.data_sets.census import Census
-    from utils.data_sets.preprocessing import prepare
+    from utils.data_sets.finding import find
+    from utils.data_sets.preprocessing import check_output, prepare
     from utils.files import make_folder
     from utils.images import ready_for_threads
     from utils.parallel import in_order
     from utils.samples import writer
 
     # - find the data set, and make the folders
-    data_set = salicon.find(
+    data_set = find(
         options.salicon,
         options.images,
         options.maps,
         options.fixations,
-        options.fixation_type,
+        options.fixation_type or 'fixations',
         options.fixation_filter,
+        options.first_fixations == 'keep',
+        options.ignore_orientation,
+        options.without_fixations,
     )
-    check_folders(data_set, options.output)
-    say(data_set.describe())
+    check_output(data_set, options.output)
+    splits.assign(data_set, options.validation_share, options.split, options.seed)
+    for line in (data_set.describe(), *data_set.notes):
+        say(line)
     for folder in sorted({os.path.dirname(record.stem) for record in data_set.records}):
         for kind in ('images', 'maps'):
             make_folder(os.path.normpath(os.path.join(options.output, kind, folder)))
     make_folder(options.output)
+    if options.validation_share:
+        splits.write(data_set, options.output)
 
     # - make the samples; the pickles grow with them and are there when all are done
+    if cluster.is_asked_for(options):
+        from utils.cluster.preparing import make_pngs
+
+        make_pngs(data_set, options)
     ready_for_threads()
     workers = options.workers or os.cpu_count()
     work = partial(prepare, data_set=data_set, output=options.output, size=options.size)
@@ -120,26 +129,6 @@ def main():
     for line in census.lines():
         say(line)
     return SKIPPED if census.left_out else DONE
-
-
-def check_folders(data_set, output):
-    """Raises CouldNotStart where a folder is missing, or would be written over."""
-    from utils.data_sets.salicon import FIXATION_MAPS, JSON
-
-    if not data_set.folders['images']:
-        raise CouldNotStart('no folder of images: name it with --images DIR')
-    if not data_set.folders['maps'] and data_set.layout != JSON:
-        raise CouldNotStart('no folder of saliency maps: name it with --maps DIR (only JSON goes without)')
-    if not any(record.image for record in data_set.records):
-        raise CouldNotStart(f'{data_set.folders["images"]}: no images in it')
-    for kind, folder in data_set.folders.items():
-        folder = os.path.realpath(folder) if folder else None
-        if kind == 'fixations' and data_set.layout != FIXATION_MAPS:
-            continue  # no PNG is taken for fixations there
-        for written in ('images', 'maps'):
-            target = os.path.realpath(os.path.join(output, written))
-            if folder and os.path.commonpath([target, folder]) == folder:
-                raise CouldNotStart(f'{target}: lies in the folder of {kind}; choose another --output')
 
 
 if __name__ == '__main__':

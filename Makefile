@@ -2,39 +2,73 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo gpu test test-all test-pythons lint weights predict requirements clean
+.PHONY: demo predict weights gpu cluster torch onnx bundle lint requirements clean
+.PHONY: test test-long test-all test-converters test-pythons test-systems
 
-# the first of these that runs; 3.11 is what the pinned requirements are made for
-PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '' 2>/dev/null && echo $$p && break; done)
+# the first of these that serves, 3.11 before others since most is tried with it; PYTHON=... names another
+PYTHON ?= $(shell for python in python3.11 python3 python3.13 python3.12 python3.14 python3.10 python3.9 python3.15; do \
+    $$python requirements/check_python.py 2>/dev/null && echo $$python && break; done)
+PYTHONS := 3.9 3.10 3.11 3.12 3.13 3.14 3.15
 VENV ?= .venv
 RUN := $(VENV)/bin/python
-PIP = $(RUN) -m pip install --quiet --disable-pip-version-check
+PIP = $(RUN) -m pip --quiet --disable-pip-version-check
+INSTALL = $(PIP) install --require-hashes --only-binary :all: --no-binary Theano,Lasagne
 SECONDS_NOW := $(shell date +%s)
 ELAPSED = echo "$@: $$(( $$(date +%s) - $(SECONDS_NOW) )) s"
 
+# packages of another Python, as `module load` brings them, are not for this environment
+unexport PYTHONPATH PYTHONHOME
+
 # --- the environment: made once, then never touches the network again ---
 
-$(VENV)/run.stamp: requirements/build.txt requirements/run.txt requirements/other-pythons.txt
-	@test -n "$(PYTHON)" || { echo "no python3 found: install Python 3.11 (Debian: python3.11 python3.11-venv python3.11-dev)" >&2; exit 2; }
-	$(PYTHON) -m venv $(VENV)
-	if $(RUN) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then \
-	    $(PIP) --require-hashes -r requirements/build.txt; \
-	    $(PIP) --require-hashes --no-build-isolation -r requirements/run.txt; \
-	else \
-	    $(PIP) --require-hashes -r requirements/build.txt; \
-	    PYTHONPATH="$(CURDIR)/requirements/build" $(PIP) --no-build-isolation -r requirements/other-pythons.txt; \
-	fi
+# made anew where its Python is gone, or where PYTHON=... asks for another version
+which = $(shell $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+ifneq ($(wildcard $(VENV)/bin),)
+    HERE := $(call which,$(RUN))
+    ifeq ($(HERE),)
+        ANEW := anew
+    else ifneq ($(origin PYTHON),file)
+        ifneq ($(HERE),$(call which,$(PYTHON)))
+            ANEW := anew
+        endif
+    endif
+endif
+.PHONY: anew
+
+# OFFLINE=bundle.tar, made by `make bundle`, or the folder that it was unpacked to: packages come from there
+ifdef OFFLINE
+    export PIP_NO_INDEX := 1
+    export PIP_FIND_LINKS = $(abspath $(VENV))/packages
+    UNPACK = $(RUN) requirements/bundle.py --unpack "$(OFFLINE)" $(VENV)/packages
+endif
+
+$(VENV)/run.stamp: requirements/build.txt requirements/run.txt $(ANEW)
+	@command -v $(or $(PYTHON),python3) >/dev/null || \
+	    { echo "no python3 found (Debian: apt-get install python3 python3-venv python3-dev g++)" >&2; exit 2; }
+	@$(or $(PYTHON),python3) requirements/check_python.py
+	$(PYTHON) -m venv $(if $(ANEW),--clear) $(VENV)
+	$(UNPACK)
+	$(INSTALL) -r requirements/build.txt
+	PYTHONPATH="$(CURDIR)/requirements/build" $(INSTALL) --no-build-isolation -r requirements/run.txt
 	touch $@
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp requirements/dev.txt
-	if $(RUN) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then \
-	    $(PIP) --require-hashes -r requirements/dev.txt; \
-	fi
+	$(INSTALL) -r requirements/dev.txt
+	touch $@
+
+# --scheduler of 01, 03 and 04: docs/cluster.md
+$(VENV)/cluster.stamp: $(VENV)/run.stamp requirements/cluster.txt
+	$(INSTALL) -r requirements/cluster.txt
+	touch $@
+
+# what weights/convert.py writes for; without hashes, see requirements/converters.txt
+$(VENV)/converters.stamp: $(VENV)/dev.stamp requirements/converters.txt
+	$(PIP) install -r requirements/converters.txt
 	touch $@
 
 # what device=cuda needs besides: Debian 12 only, as docker/README.md says
-$(VENV)/gpu.stamp: $(VENV)/run.stamp requirements/gpu.txt requirements/gpu.py
-	$(PIP) --require-hashes -r requirements/gpu.txt
+$(VENV)/gpu.stamp: $(VENV)/run.stamp requirements/gpu.txt requirements/gpu.py requirements/capability.cpp
+	$(INSTALL) -r requirements/gpu.txt
 	$(RUN) requirements/gpu.py
 	touch $@
 
@@ -42,12 +76,11 @@ $(VENV)/gpu.stamp: $(VENV)/run.stamp requirements/gpu.txt requirements/gpu.py
 
 # three photographs that come with scikit-image, and stand-in weights: not SalGAN's, for trying the pipeline
 DEMO := demo
-PHOTOGRAPHS := astronaut.png chelsea.png coffee.png
+PHOTOGRAPHS := astronaut chelsea coffee
 
 demo: $(VENV)/run.stamp
 	mkdir -p $(DEMO)/images
-	folder=$$($(RUN) -c 'import os, skimage.data; print(os.path.dirname(skimage.data.__file__))'); \
-	for name in $(PHOTOGRAPHS); do cp "$$folder/$$name" $(DEMO)/images/; done
+	$(RUN) -c 'import skimage.data, PIL.Image; [PIL.Image.fromarray(getattr(skimage.data, name)()).save(f"$(DEMO)/images/{name}.png") for name in "$(PHOTOGRAPHS)".split()]'
 	$(RUN) weights/make_standin.py --output $(DEMO)/standin_modelWeights.npz
 	$(RUN) 03-predict.py $(DEMO)/images --output $(DEMO)/saliency --weights $(DEMO)/standin_modelWeights.npz \
 	    --format jpg,overlay
@@ -65,24 +98,63 @@ weights: $(VENV)/run.stamp
 	$(RUN) weights/fetch.py
 	@$(ELAPSED)
 
+# 01, 03 and 04 on many machines
+cluster: $(VENV)/cluster.stamp
+	@$(ELAPSED)
+
 # says in one line what device=cuda finds here
 gpu: $(VENV)/gpu.stamp
 	@THEANO_FLAGS="$${THEANO_FLAGS:-},device=cuda" $(RUN) -m backend
 	@$(ELAPSED)
 
-# --- checks ---
-
-test: $(VENV)/dev.stamp
-	$(RUN) -m pytest -m "not long"
+cluster: $(VENV)/cluster.stamp
 	@$(ELAPSED)
 
+# the released weights for PyTorch and ONNX: docs/python.md
+CONVERTERS := .venv-converters
+torch onnx:
+	$(MAKE) VENV=$(CONVERTERS) $(CONVERTERS)/converters.stamp
+	$(CONVERTERS)/bin/python weights/fetch.py gen_modelWeights0090.npz
+	$(CONVERTERS)/bin/python weights/convert.py --to $@ --output weights/gen_modelWeights0090.$(if $(filter torch,$@),pt,onnx)
+	@$(ELAPSED)
+
+# --- for machines without a network ---
+
+# the project and all packages for this Python and this kind of machine, in one file
+BUNDLE ?= bundle.tar
+bundle: $(VENV)/run.stamp
+	$(RUN) requirements/bundle.py --make "$(BUNDLE)"
+	@$(ELAPSED)
+
+# --- checks ---
+
+# as many workers as cores; a file, or a group of tests that share what they compile, stays in one of them
+WORKERS ?= 2
+PYTEST = $(RUN) -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+
+test: $(VENV)/dev.stamp
+	$(PYTEST) -m "not long and not nightly"
+	@$(ELAPSED)
+
+# what takes minutes; .ci/run runs these too
+test-long: $(VENV)/dev.stamp
+	$(PYTEST) -m "long and not nightly"
+	@$(ELAPSED)
+
+# everything, which takes hours
 test-all: $(VENV)/dev.stamp
-	$(RUN) -m pytest
+	$(PYTEST)
+	@$(ELAPSED)
+
+# weights/convert.py beside PyTorch and onnxruntime
+test-converters:
+	$(MAKE) VENV=$(CONVERTERS) $(CONVERTERS)/converters.stamp
+	SALGAN_TEST_CONVERTERS=1 $(CONVERTERS)/bin/python -m pytest tests/test_convert.py tests/test_programs.py
 	@$(ELAPSED)
 
 # every supported Python that is found, each in an environment of its own
 test-pythons:
-	for version in 3.9 3.10 3.11 3.12 3.13; do \
+	for version in $(PYTHONS); do \
 	    for python in "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$$version.*/bin/python python$$version; do \
 	        if $$python -c '' 2>/dev/null; then \
 	            $(MAKE) test PYTHON=$$python VENV=.venv-$$version; \
@@ -91,20 +163,41 @@ test-pythons:
 	    done; \
 	done
 
+# `make demo` from an empty home, and tests, on fresh Debians in folders; as root, and with a network
+SYSTEMS ?= bookworm trixie sid
+test-systems: $(VENV)/dev.stamp
+	$(RUN) tests/systems.py $(SYSTEMS)
+	@$(ELAPSED)
+
+CPP := $(wildcard backend/*.cpp backend/*.h tests/*.cpp tests/*.h)
 lint: $(VENV)/dev.stamp
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	for script in 0*.py; do $(RUN) -m mypy $$script; done
+	$(VENV)/bin/clang-format --dry-run --Werror $(CPP)
+	$(VENV)/bin/clang-tidy --quiet backend/winograd.cpp backend/convolutions.cpp -- \
+	    -std=c++14 -fopenmp -mavx2 -mfma -idirafter $$(g++ -print-file-name=include)
 	@$(ELAPSED)
 
 # --- upkeep ---
 
-# pins and hashes anew, from the .in files; needs uv
+# pins and hashes anew, from the .in files, for every supported Python; then whether each has wheels for them.
+# Needs uv
+WHEELS := --only-binary :all: --no-binary theano --no-binary lasagne
+requirements: export UV_PYTHON_DOWNLOADS := never
 requirements:
-	cd requirements && for name in build run dev gpu; do \
-	    uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 $$name.in -o $$name.txt; \
+	cd requirements; \
+	for name in run build cluster dev; do \
+	    uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.9 $(WHEELS) $$name.in -o $$name.txt; \
+	done; \
+	uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 gpu.in -o gpu.txt; \
+	for version in $(PYTHONS); do \
+	    for machine in x86_64 aarch64; do \
+	        uv pip compile --quiet --no-deps --python-version $$version --python-platform $$machine-manylinux_2_28 \
+	            $(WHEELS) run.txt build.txt cluster.txt dev.txt > /dev/null; \
+	    done; \
 	done
 
 clean:
-	rm -rf $(VENV) .venv-3.* $(DEMO) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-3.* $(CONVERTERS) $(DEMO) .mypy_cache .ruff_cache .pytest_cache

@@ -1,18 +1,25 @@
 """Theano 1.0.5 and Lasagne 0.1, alive on the Pythons and NumPys of today.
 
-`import backend` before either; `models` does so by itself. It ends the process with one sentence and exit
-status 2 where they could not run. The order below is the whole of it, and the only place where it stands.
+`import backend` before either; `models` does so by itself. Where they could not run it raises CannotRun,
+which ends a program that does not handle it with one sentence and exit status 2. The order below is the whole
+of it, and the only place where it stands.
 """
 
-from backend import checks, cuda, flags, mends, notices
+from backend import checks, compile_folder, cuda, flags, notices
+from backend.errors import CannotRun, end_in_sentences
 
+end_in_sentences()  # in programs that do not handle CannotRun
+checks.system()
 checks.python()  # a version that the mends were made for
+checks.numpy()  # this Python's
+from backend import mends  # noqa: E402  (it needs NumPy)
+
 checks.user_flags()
 checks.convolutions()  # SALGAN_CONV
 flags.translate()  # the spellings of 2017; float32 and no system BLAS unless the user says otherwise
 flags.wait_asleep()  # the threads of OpenMP
 checks.compiler()  # without one Theano would run in Python, silently, a hundred times slower
-checks.compile_folder()  # where Theano keeps its C modules
+compile_folder.prepare()  # where Theano keeps its C modules
 mends.before_theano()
 cuda.prepare()  # device=cuda needs much, and a card that it serves
 with checks.importing_theano():
@@ -24,8 +31,9 @@ lasagne = mends.import_lasagne()
 
 from backend import convolutions, onednn, winograd  # noqa: E402  (they need both)
 
-winograd.register()
-convolutions.register()
-onednn.register()
+# each takes what those before it have left, and all come before Theano's own optimisers
+winograd.register(0.05)
+convolutions.register(0.06)
+onednn.register(0.07)
 
-__all__ = ['lasagne', 'theano']
+__all__ = ['CannotRun', 'lasagne', 'theano']

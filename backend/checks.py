@@ -2,40 +2,58 @@
 
 import configparser
 import contextlib
+import importlib
+import io
 import os
+import re
 import shutil
 import sys
 import sysconfig
 import tempfile
 
 from backend import flags
+from backend.errors import CannotRun
 
 
-class CannotRun(SystemExit):
-    """Theano cannot run here. A SystemExit with status 2: scripts and interpreters end with the sentence."""
-
-    def __init__(self, sentence):
-        super().__init__(2)
-        self.sentence = sentence
-        print(sentence, file=sys.stderr)
-
-    def __str__(self):
-        return self.sentence
+def system():
+    """Linux: neither Theano's compiler flags nor the folders and locks here were tried on anything else."""
+    if not sys.platform.startswith('linux'):
+        raise CannotRun(
+            f'Theano 1.0.5 runs here on Linux, and this is {sys.platform}: on macOS use Docker '
+            '(docker/README.md) or a virtual machine, on Windows WSL 2'
+        )
 
 
 def python():
-    """CPython 3.9 to 3.13: what the mends were made for and are tested on."""
+    """CPython 3.9 to 3.15: what the mends were made for and are tested on."""
     version = sys.version_info[:2]
-    if not (3, 9) <= version <= (3, 13) or sys.implementation.name != 'cpython':
+    if not (3, 9) <= version <= (3, 15) or sys.implementation.name != 'cpython':
         raise CannotRun(
-            f'Theano 1.0.5 runs here on CPython 3.9 to 3.13, and this is {sys.implementation.name} '
-            f'{version[0]}.{version[1]}: make the environment again with `make PYTHON=python3.11`'
+            f'Theano 1.0.5 runs here on CPython 3.9 to 3.15, and this is {sys.implementation.name} '
+            f"{version[0]}.{version[1]}: make the environment again with one of them, such as the system's: "
+            '`make PYTHON=/usr/bin/python3 demo`'
         )
+
+
+def numpy():
+    """NumPy can be imported; another Python's, which PYTHONPATH may put first, cannot."""
+    try:
+        np = importlib.import_module('numpy')
+        np.lib.NumpyVersion(np.__version__)  # a half of one has no such thing
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        given = os.environ.get('PYTHONPATH')
+        advice = (
+            f'PYTHONPATH={given} may bring packages of another Python: unset it, or start with `python -E`'
+            if given
+            else 'make the environment again by `make demo`, and use its .venv/bin/python'
+        )
+        raise CannotRun(f'NumPy cannot be imported ({reason}); {advice}') from None
 
 
 def compiler():
     """A C++ compiler and Python's headers."""
-    name = flags.value('cxx', 'clang++' if sys.platform == 'darwin' else 'g++')
+    name = flags.value('cxx', '')
     if not name or shutil.which(name) is None:
         raise CannotRun(
             f'no C++ compiler ({name or "THEANO_FLAGS sets cxx to nothing"}): install g++ '
@@ -59,30 +77,6 @@ def convolutions():
         )
 
 
-def compile_folder():
-    """The folder of compiled modules, and those that Theano has made in it, can be written to.
-
-    Tried by writing, since a read-only file system or a full disk does not show in the permissions.
-    """
-    home = os.environ.get('HOME') or os.path.expanduser('~')
-    base = flags.value('base_compiledir', os.path.join(home, '.theano'))
-    base = os.path.expanduser(os.path.expandvars(flags.value('compiledir', base)))
-    try:
-        os.makedirs(base, exist_ok=True)
-        folders = [
-            base,
-            *(f.path for f in os.scandir(base) if f.name.startswith('compiledir_') and f.is_dir()),
-        ]
-        for folder in folders:
-            with tempfile.TemporaryFile(dir=folder) as file:
-                file.write(b'probe')
-    except OSError as error:
-        raise CannotRun(
-            f'Theano cannot keep its compiled modules in {base} ({error.strerror}): make it writable, '
-            'or name another folder by THEANO_FLAGS=base_compiledir=/path/to/folder'
-        ) from None
-
-
 def user_flags():
     """THEANO_FLAGS can be taken apart at all."""
     try:
@@ -91,26 +85,47 @@ def user_flags():
         raise CannotRun(
             f'THEANO_FLAGS={os.environ["THEANO_FLAGS"]} cannot be read ({error}): correct or unset it'
         ) from None
+    if flags.value('floatX') == 'float16':
+        raise CannotRun(
+            'floatX=float16: the networks are computed in float32 or float64; set floatX to one of them'
+        )
 
 
 @contextlib.contextmanager
 def importing_theano():
     """What Theano says of settings that it does not take, as a sentence."""
     try:
-        yield
+        with compiling():
+            yield
     except (ValueError, configparser.Error, UnicodeDecodeError) as error:
         reason = ' '.join(str(error).split())
         raise CannotRun(f'Theano does not take its settings in THEANO_FLAGS or .theanorc: {reason}') from None
+
+
+@contextlib.contextmanager
+def compiling():
+    """A failed compilation of Theano's as a sentence, and not its remarks on stdout, nor what it leaves."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said):
+            yield
     except Exception as error:
-        compilation_failed(error)
+        for left in re.findall(r'in this temporary file: (.+)', said.getvalue()):
+            with contextlib.suppress(OSError):
+                os.unlink(left)
+        reason = ' '.join(str(error).split())
+        if isinstance(error, OSError) and error.errno:
+            raise CannotRun(f'Theano cannot keep what it compiles: {reason}') from None
+        if reason.startswith('Compilation failed'):
+            raise CannotRun(
+                f'the C++ compiler {flags.value("cxx")} failed; is it whole, and is there room in the '
+                f'compile folder and in {_temporary_folder()}? {reason[:500]}'
+            ) from None
         raise
 
 
-def compilation_failed(error):
-    """Ends the process where `error` is Theano's on a failed compilation."""
-    if str(error).startswith('Compilation failed'):
-        reason = ' '.join(str(error).split())
-        raise CannotRun(
-            f'the C++ compiler {flags.value("cxx", "g++")} failed; is it whole, and is there room in the '
-            f'compile folder and in {tempfile.gettempdir()}? {reason[:500]}'
-        ) from None
+def _temporary_folder():
+    try:
+        return tempfile.gettempdir()
+    except OSError:  # none can be written to
+        return os.environ.get('TMPDIR', '/tmp')

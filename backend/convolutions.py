@@ -16,8 +16,18 @@ import theano.tensor as T
 from theano.compile import optdb
 from theano.gof.opt import Optimizer
 
-from backend import native, winograd
-from backend.layer_op import FORWARD, GRADIENT_OF_FILTERS, GRADIENT_OF_INPUT, LayerOp, inputs_of
+from backend import native
+from backend.graph import (
+    FORWARD,
+    GRADIENT_OF_FILTERS,
+    GRADIENT_OF_INPUT,
+    LayerOp,
+    inputs_of,
+    plain,
+    same,
+    shared,
+    upscaled_from,
+)
 
 # note: deviation 22: the original's convolutions are sums of products, by a BLAS or cuDNN
 SOURCE = Path(__file__).with_name('convolutions.cpp')
@@ -80,7 +90,7 @@ class Convolution3x3(LayerOp):
         pointers = (array.ctypes.data for array in (a, b, out))
         sizes = (n, channels, filters, rows, columns)
         with _lock:
-            failed = _engine().convolution(
+            failed = engine().convolution(
                 self.task, self.upscaled, self.flip, *pointers, *sizes, native.threads()
             )
         if failed:
@@ -90,26 +100,26 @@ class Convolution3x3(LayerOp):
 _loaded: list = []
 
 
-def _engine():
+def engine():
     """convolutions.cpp, compiled and loaded."""
     if not _loaded:
-        engine = native.loaded(SOURCE, '-mavx2', '-mfma')
-        engine.convolution.argtypes = (
+        library = native.loaded(SOURCE, '-mavx2', '-mfma')
+        library.convolution.argtypes = (
             [ctypes.c_int] * 3 + [ctypes.c_void_p] * 3 + [ctypes.c_long] * 5 + [ctypes.c_int]
         )
-        _loaded.append(engine)
+        _loaded.append(library)
     return _loaded[0]
 
 
 # --- into a graph ---
 
 
-class ReplaceConvolutions(Optimizer):
+class Replace3x3Convolutions(Optimizer):
     """Replaces every such convolution and gradient that is left when the chains are found."""
 
     def apply(self, fgraph):
         found = [node for node in fgraph.toposort() if _possible(node)]
-        if found and winograd.usable(_engine):
+        if found and native.usable(engine):
             for node in found:
                 old, new = _replacement(node)
                 fgraph.replace_validate(
@@ -120,12 +130,12 @@ class ReplaceConvolutions(Optimizer):
 def _possible(node):
     """Can convolutions.cpp do what this node does?"""
     found = inputs_of(node)
-    if not found or not winograd.plain(node, (1, 1)):
+    if not found or not plain(node, (1, 1)):
         return False
     task, (_, filters) = found
     if task == GRADIENT_OF_FILTERS:
         filters = _whose_shape(node.inputs[2])
-    return winograd.shared(filters, (3, 3)) and min(filters.get_value(borrow=True).shape[:2]) >= FEWEST
+    return shared(filters, (3, 3)) and min(filters.get_value(borrow=True).shape[:2]) >= FEWEST
 
 
 def _replacement(node):
@@ -135,7 +145,7 @@ def _replacement(node):
     if task == GRADIENT_OF_INPUT:
         old, upscaled = _gradient_of_upscaled(old, _whose_shape(node.inputs[2]))
         return old, Convolution3x3(task, upscaled, flip)(first, second)
-    small = winograd.upscaled_from(first)
+    small = upscaled_from(first)
     upscaled = small is not None
     return old, Convolution3x3(task, upscaled, flip)(small if upscaled else first, second)
 
@@ -146,22 +156,22 @@ def _whose_shape(variable):
     if shape is None or not shape.owner or not isinstance(shape.owner.op, T.Shape):
         return None
     whole = shape.owner.inputs[0]
-    return whole if winograd.same(variable, whole.shape[-2:], whole) else None
+    return whole if same(variable, whole.shape[-2:], whole) else None
 
 
 def _gradient_of_upscaled(gradient, large):
     """(gradient of what `large` was upscaled from, True) if that of `large` serves nothing else."""
-    small = winograd.upscaled_from(large) if large is not None else None
+    small = upscaled_from(large) if large is not None else None
     if small is None:
         return gradient, False
     expected = theano.grad(None, small, known_grads={large: gradient})
     variable = gradient
     while len(variable.clients) == 1 and variable.clients[0][0] != 'output':
         variable = variable.clients[0][0].outputs[0]
-        if winograd.same(variable, expected, small, gradient):
+        if same(variable, expected, small, gradient):
             return variable, True
     return gradient, False
 
 
-def register():
-    optdb.register('salgan_convolutions', ReplaceConvolutions(), 0.06, 'fast_run', 'winograd')
+def register(position):
+    optdb.register('salgan_convolutions', Replace3x3Convolutions(), position, 'fast_run', 'winograd')

@@ -13,15 +13,17 @@ import os
 import sys
 from pathlib import Path
 
-from backend import flags
-from backend.checks import CannotRun
+from backend import compile_folder, flags
+from backend.errors import CannotRun
 
 FOLDER = 'salgan_gpu'  # as in requirements/gpu.py
 HEADERS = Path(__file__).with_name('include')  # cudnn.h with the calls that Theano misses in it
 LIBRARIES = ('libgpuarray.so', 'libcuda.so', 'libnvrtc.so', 'libcublas.so', 'libcudnn.so')
 CPU = 'run on the CPU by leaving the device out of THEANO_FLAGS'
-NEWEST = 9  # libgpuarray 0.7.6 writes compute capability as two digits
+NEWEST = 9, 0  # the compute capability that libgpuarray is told of newer cards (requirements/capability.cpp)
 MAJOR, MINOR = 75, 76  # attributes of a device: its compute capability
+MEGABYTE = 2**20
+ROOM = 300  # megabytes of the card that are left to cuBLAS, cuDNN and the kernels
 
 _loaded: dict = {}  # library -> ctypes.CDLL
 
@@ -52,7 +54,9 @@ def prepare():
         driver = _driver(device)
         card = _card(driver, device)
         _compiler(driver, card, device)
-        _cudnn(driver, card)
+        with _context(driver, card):
+            _cudnn()
+            _clip_cnmem(driver)
 
 
 def in_use(reason):
@@ -87,11 +91,13 @@ def _text(error):
 
 def report():
     """One line: the card that Theano has, and with what."""
-    import theano.gpuarray
-    from theano.gpuarray import dnn
+    from theano.gpuarray import dnn, type
 
-    context = theano.gpuarray.type.get_context(None)
-    major, minor = divmod(int(context.bin_id[-2:]), 10)
+    device = wanted()
+    if not device.startswith('cuda'):
+        return f'device={device}: {type.get_context(None).devname}'
+    driver = ctypes.CDLL('libcuda.so.1')
+    (major, minor), name = _capability(driver, _card(driver, device))
     if dnn.dnn_present():
         version = dnn.version()
         size = 10000 if version >= 90000 else 1000  # from 9 on, two digits more for the minor version
@@ -99,14 +105,14 @@ def report():
     else:
         cudnn = 'no cuDNN'
     return (
-        f'device={wanted()}: {context.devname}, '
+        f'device={device}: {name}, '
         f'compute capability {major}.{minor}, {_driver_version()}, {cudnn}, TF32 {"on" if tf32() else "off"}'
     )
 
 
 def tf32():
-    """Whether cuBLAS and cuDNN may round float32 to TF32."""
-    return os.environ.get('NVIDIA_TF32_OVERRIDE') != '0'
+    """Whether float32 may be rounded to TF32: only where the user asks for it (include/cudnn.h)."""
+    return os.environ.get('NVIDIA_TF32_OVERRIDE') == '1'
 
 
 def _find():
@@ -122,12 +128,15 @@ def _find():
     _prepend('LIBRARY_PATH', library)
     settings = {'dnn.include_path': HEADERS, 'dnn.bin_path': library}
     settings['print_active_device'] = False  # `python -m backend` says it
-    settings['cuda.include_path'] = nvidia / 'cuda_runtime' / 'include'
+    runtime = 'cu13' if (nvidia / 'cu13').is_dir() else 'cuda_runtime'  # packages of CUDA 13 share a folder
+    settings['cuda.include_path'] = nvidia / runtime / 'include'
     flags.add({name: str(path) for name, path in settings.items() if flags.value(name) is None})
-    for name in LIBRARIES:
+    # NVRTC of CUDA 13 does not find its own part beside itself
+    parts = sorted(nvidia.glob('*/lib/libnvrtc-builtins.so.*'))
+    for path in (*parts, *(library / name for name in LIBRARIES)):
         # by its real path, from where NVIDIA's libraries find their own parts
         with contextlib.suppress(OSError):  # what is missing is said where it is needed
-            _loaded[name] = ctypes.CDLL(os.path.realpath(library / name))
+            _loaded[path.name] = ctypes.CDLL(os.path.realpath(path))
 
 
 def _package(name):
@@ -175,9 +184,15 @@ def _card(driver, device):
 
 def _compiler(driver, card, device):
     """NVRTC compiles for this card, and the driver takes what it compiles."""
+    capability, name = _capability(driver, card)
     compiler = _loaded.get('libnvrtc.so')
-    if not compiler:
-        return  # of another installation, which libgpuarray finds or not
+    if not compiler:  # of another installation, which libgpuarray finds or not
+        if capability[0] > NEWEST[0] and not _package(FOLDER):
+            raise CannotRun(
+                f'device={device}: {name} has compute capability {capability[0]}.{capability[1]}, which '
+                f'libgpuarray cannot name by itself: `make gpu` brings what it needs, or {CPU}'
+            )
+        return
     major, minor = ctypes.c_int(), ctypes.c_int()
     compiler.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
     needed = major.value, minor.value
@@ -187,14 +202,24 @@ def _compiler(driver, card, device):
             f"device={device}: NVIDIA's driver here is for CUDA {has[0]}.{has[1]}, and CUDA "
             f'{needed[0]}.{needed[1]} is what is installed: update the driver, or {CPU}'
         )
-    capability, name = _capability(driver, card)
     known = _capabilities(compiler)
-    if capability[0] > NEWEST or capability not in known:
+    if min(capability, NEWEST) not in known:
         raise CannotRun(
             f'device={device}: {name} has compute capability {capability[0]}.{capability[1]}, and '
-            f"Theano's GPU back end runs on {known[0][0]}.{known[0][1]} to {NEWEST}.0 with CUDA "
+            f"Theano's GPU back end runs on {known[0][0]}.{known[0][1]} and newer with CUDA "
             f'{needed[0]}.{needed[1]}: use another card, or {CPU}'
         )
+    if capability > NEWEST and flags.value('gpuarray.cache_path') is None:
+        # libgpuarray keeps kernels by the capability that it is told: a real 9.0 must not be offered these
+        flags.add({'gpuarray.cache_path': _kernels('gpuarray_kernels-{}{}'.format(*capability))})
+
+
+def _kernels(name):
+    """A folder for kernels, in that of Theano's modules where its name is known, which is the user's own."""
+    folder, own = compile_folder.base(), flags.value('compiledir_format', '')
+    if flags.value('compiledir') is None and '%' not in own:
+        folder = os.path.join(folder, own)
+    return os.path.join(folder, name)
 
 
 def cuda_version(driver):
@@ -223,7 +248,46 @@ def _capabilities(compiler):
     return [divmod(each, 10) for each in sorted(found)]
 
 
-def _cudnn(driver, card):
+@contextlib.contextmanager
+def _context(driver, card):
+    """The card's context, current as long. It is left to libgpuarray, which takes it over as it stands.
+
+    To make it anew would take a second, and cuDNN would have to notice. A context with flags of its own, as
+    gpuarray.sched asks for, has to be made by libgpuarray.
+    """
+    context = ctypes.c_void_p()
+    driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), card)
+    driver.cuCtxPushCurrent_v2(context)
+    try:
+        yield
+    finally:
+        driver.cuCtxPopCurrent_v2(ctypes.byref(context))
+        if flags.value('gpuarray.sched', 'default') != 'default':
+            driver.cuDevicePrimaryCtxRelease(card)
+
+
+def _clip_cnmem(driver):
+    """Makes lib.cnmem ask for no more than is free.
+
+    Of the 95 % of a card that `lib.cnmem=1` stands for, the context and a desktop may hold a part. What the
+    user says in today's words, gpuarray.preallocate, stays as it is.
+    """
+    asked = flags.value('lib.cnmem')
+    if asked is None or asked != flags.value('gpuarray.preallocate'):
+        return
+    try:
+        asked = float(asked)
+    except ValueError:
+        return  # Theano says what is wrong with it
+    available, total = ctypes.c_size_t(), ctypes.c_size_t()
+    driver.cuMemGetInfo_v2(ctypes.byref(available), ctypes.byref(total))
+    wanted = min(asked, 0.95) * total.value / MEGABYTE if asked <= 1 else asked  # as Theano counts
+    most = available.value // MEGABYTE - ROOM
+    if wanted > most > 1:
+        flags.add({'gpuarray.preallocate': most})
+
+
+def _cudnn():
     """Leaves cuDNN out, and says so, where it does not start on this card."""
     if flags.value('dnn.enabled') is not None:
         return
@@ -233,15 +297,11 @@ def _cudnn(driver, card):
             _without_cudnn('its library cannot be loaded')
             flags.add({'dnn.enabled': 'False'})
         return
-    context, handle = ctypes.c_void_p(), ctypes.c_void_p()
-    driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), card)
-    driver.cuCtxPushCurrent_v2(context)
+    handle = ctypes.c_void_p()
     status = cudnn.cudnnCreate(ctypes.byref(handle))
     if not status:
         cudnn.cudnnDestroy(handle)
-    driver.cuCtxPopCurrent_v2(ctypes.byref(context))
-    driver.cuDevicePrimaryCtxRelease(card)
-    if status:
+    else:
         cudnn.cudnnGetErrorString.restype = ctypes.c_char_p
         _without_cudnn(cudnn.cudnnGetErrorString(status).decode())
         flags.add({'dnn.enabled': 'False'})

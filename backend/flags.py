@@ -4,12 +4,20 @@ import configparser
 import os
 import re
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
-import numpy as np
-
 HEADER = Path(__file__).resolve().with_name('np2compat.h')
+
+# settings that many were advised to try, and what is used in their place
+REPLACED = {
+    'optimizer': ({'None', 'fast_compile'}, 'fast_run', 'it would leave the convolutions to Python'),
+    'mode': ({'FAST_COMPILE'}, 'FAST_RUN', 'it would leave the convolutions to Python'),
+    'compute_test_value': ({'ignore', 'warn', 'raise', 'pdb'}, 'off', 'no graph here has test values'),
+}
+
+GIVEN: dict = {}  # what the user set before anything was added
 
 
 def translate():
@@ -18,9 +26,21 @@ def translate():
     `device=gpu` becomes `device=cuda`, with a notice; `lib.cnmem=X` becomes `gpuarray.preallocate=X` (the
     numbers mean the same). Both are read from .theanorc too. `optimizer_including=cudnn` needs nothing:
     Theano 1.0 takes the name, and uses cuDNN wherever it is. `deterministic=more` is made to hold for cuDNN's
-    convolutions too; its pools have no overlapping windows, whose order of adding would matter.
+    convolutions too; its pools have no overlapping windows, whose order of adding would matter. What
+    cannot be had (REPLACED) is replaced by what gives the same numbers, with a notice.
     """
+    import numpy as np
+
     added = {}
+    GIVEN.update(settings())
+    for name, (others, used, reason) in REPLACED.items():
+        if value(name) in others:
+            added[name] = used
+            print(
+                f'{name}={value(name)} is not for these networks ({reason}): {used} is used', file=sys.stderr
+            )
+    if value('cxx') is None:
+        added['cxx'] = _compiler()
     device = value('device', '')
     if re.fullmatch(r'gpu\d*', device):
         added['device'] = device.replace('gpu', 'cuda')
@@ -44,8 +64,21 @@ def translate():
 
 def add(settings):
     """Appends settings to THEANO_FLAGS, where a later value replaces an earlier one."""
-    written = [f'{name}={_quote(setting)}' for name, setting in settings.items()]
+    written = [f'{name}={_quote(str(setting))}' for name, setting in settings.items()]
     os.environ['THEANO_FLAGS'] = ','.join(filter(None, [os.environ.get('THEANO_FLAGS', ''), *written]))
+
+
+def _compiler():
+    """$CXX if it names a compiler, as conda sets it; else g++, conda's or Clang; 'g++' if there is none."""
+    try:
+        words = shlex.split(os.environ.get('CXX', ''))
+    except ValueError:
+        words = []
+    # of `ccache g++ -O2` the compiler; of conda's two names for one compiler that by which Theano knows it
+    named = [word for word in words if re.search(r'\+\+(-[\d.]+)?$', word)]
+    named += [re.sub(r'\bc\+\+$', 'g++', word) for word in named]
+    own = sorted(str(path) for path in Path(sys.base_prefix, 'bin').glob('*-conda-linux-gnu-g++'))
+    return next(filter(shutil.which, [*reversed(named), 'g++', *own, 'clang++', 'c++']), 'g++')
 
 
 def wait_asleep():
@@ -61,6 +94,11 @@ def wait_asleep():
 
 def value(name, default=None):
     """What the user set `name` to: THEANO_FLAGS, then .theanorc, as Theano looks for it; else `default`."""
+    return settings().get(name, default)
+
+
+def settings():
+    """All that the user set: {name: text}."""
     settings = _from_files()
     splitter = shlex.shlex(os.environ.get('THEANO_FLAGS', ''), posix=True)
     splitter.whitespace, splitter.whitespace_split, splitter.commenters = ',', True, ''
@@ -68,7 +106,7 @@ def value(name, default=None):
         key, equals, setting = pair.strip().partition('=')
         if equals:
             settings[key] = setting
-    return settings.get(name, default)
+    return settings
 
 
 def _from_files():

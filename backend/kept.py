@@ -12,7 +12,7 @@ import numpy as np
 import theano
 from theano.configparser import _config_var_list
 
-from backend import native, onednn, winograd
+from backend import compile_lock, cuda, native, onednn, winograd
 
 DEEP = 20000  # pickling goes down the graph from its output, node by node
 
@@ -21,7 +21,7 @@ def function(name, make, *sources):
     """What `make()` returns, from the user's compile folder where it was kept before.
 
     Kept under a key of everything that it depends on, so that it is made again where anything is another, and
-    where it is damaged. Always made on a GPU, whose functions are not for keeping.
+    where it is damaged.
 
     Parameters
     ----------
@@ -31,31 +31,53 @@ def function(name, make, *sources):
     sources : paths
         The code that `make` runs, beside this package.
     """
-    if theano.config.device != 'cpu':
-        return make()
-    path = os.path.join(native.folder(), f'{name}-{_key(sources)}.pickle')
-    data = native.whole(path)
-    if data is not None:
-        optimise, theano.config.reoptimize_unpickled_function = (
-            theano.config.reoptimize_unpickled_function,
-            False,
-        )
-        try:
-            return pickle.loads(data)
-        except Exception:  # as where one of Theano's own modules was deleted or another made
-            pass
-        finally:
-            theano.config.reoptimize_unpickled_function = optimise
-    made = make()
+    file = f'{name}-{_key(sources)}.pickle'
+    found = _read(file)
+    if found is None:
+        with compile_lock.lock_ctx():
+            found = _read(file)  # another process may have made it meanwhile
+            if found is None:
+                found = make()
+                _write(file, found)
+    return found
+
+
+def _read(file):
+    """What was kept under that name; None if nothing was, or if it is damaged."""
+    try:
+        data = native.whole(os.path.join(native.folder(), file))
+    except OSError:  # no folder: `_write` says so
+        return None
+    if data is None:
+        return None
+    optimise = theano.config.reoptimize_unpickled_function
+    theano.config.reoptimize_unpickled_function = False
+    try:
+        return pickle.loads(data)
+    except Exception as error:  # one of Theano's own modules was deleted or replaced, say
+        print(f'the kept {file} cannot be used, it is made again: {_line(error)}', file=sys.stderr)
+        return None
+    finally:
+        theano.config.reoptimize_unpickled_function = optimise
+
+
+def _write(file, made):
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(DEEP)
     try:
-        native.keep(path, pickle.dumps(made, pickle.HIGHEST_PROTOCOL))
-    except (OSError, RecursionError):  # a full disk, say: it is there all the same
-        pass
+        data = pickle.dumps(made, pickle.HIGHEST_PROTOCOL)
+        # asked for here again: while it compiles, Theano removes what folders are empty
+        native.keep(os.path.join(native.folder(), file), data)
+    except (OSError, RecursionError, AttributeError, TypeError, pickle.PicklingError) as error:
+        # a full disk, say, or a mode of Theano's that cannot be pickled
+        print(f'{file} cannot be kept, the next start makes it again: {_line(error)}', file=sys.stderr)
     finally:
         sys.setrecursionlimit(limit)
-    return made
+
+
+def _line(error):
+    """One line of text for an error."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _key(sources):
@@ -68,8 +90,9 @@ def _key(sources):
         lasagne.__version__,
         np.__version__,
         *sorted(settings),
+        cuda.report() if cuda.wanted() else 'cpu',
         ' '.join(sorted(native.cpu_features())),
-        f'{winograd.usable()} {onednn.usable()}',
+        f'{native.usable(winograd.engine)} {onednn.usable()}',
         *(hashlib.sha256(path.read_bytes()).hexdigest() for path in code),
     ]
     return hashlib.sha256('\0'.join(parts).encode()).hexdigest()[:24]

@@ -1,12 +1,31 @@
 """Where the memory, of the card or of the computer, is too little for a batch: how large one may be."""
 
+# What an error says, in small letters, that means too little memory and is no MemoryError.
+MESSAGES = (
+    'failed to allocate',  # Theano: CorrMM, GpuCorrMM, elementwise and pooling Ops
+    'could not allocate',  # Theano: the workspaces of cuDNN's convolutions
+    'unable to allocate',  # Theano: Split
+    'out of memory',  # CUDA's driver, through libgpuarray and pygpu
+    'alloc_failed',  # CUDNN_STATUS_ALLOC_FAILED, CUBLAS_STATUS_ALLOC_FAILED
+    'allocation_failed',  # CUDNN_STATUS_INTERNAL_ERROR_.._ALLOCATION_FAILED, cuDNN 9
+    'allocation failed',  # libgpuarray, of cuBLAS
+)
+
 
 class OutOfMemory(MemoryError):
-    """Too little memory for a batch; `advice` is a sentence that says what fits."""
+    """Too little memory for a batch.
 
-    def __init__(self, advice):
-        super().__init__(advice)
-        self.advice = advice
+    Attributes
+    ----------
+    size : int
+        Of the batch.
+    fits : int
+        The largest half, quarter .. of it that there is memory for; 0 if there is none.
+    """
+
+    def __init__(self, size, fits):
+        super().__init__(f'no memory for a batch of {size}' + (f'; one of {fits} fits' if fits else ''))
+        self.size, self.fits = size, fits
 
 
 def call(function, *batch):
@@ -29,13 +48,13 @@ def call(function, *batch):
         if not _is_it(error):
             raise
     # outside of the handler: the error holds on to what was computed
-    raise OutOfMemory(_advice(len(batch[0]), _what_fits(function, batch)))
+    raise OutOfMemory(len(batch[0]), _what_fits(function, batch))
 
 
 def _is_it(error):
     """Theano and pygpu have no class of their own for it."""
     text = str(error).lower()
-    return isinstance(error, MemoryError) or 'allocate' in text or 'memory' in text
+    return isinstance(error, MemoryError) or any(message in text for message in MESSAGES)
 
 
 def _what_fits(function, batch):
@@ -59,9 +78,3 @@ def _let_go(function):
     for variable, cell in getattr(machine, 'storage_map', {}).items():
         if variable.owner:
             cell[0] = None
-
-
-def _advice(size, fits):
-    if fits:
-        return f'a batch of {size} is too large, one of {fits} fits: --batch-size {fits}'
-    return 'not even one image fits: a smaller --size needs less, or the CPU may have more'

@@ -3,11 +3,13 @@
 Each function says what it mends. `backend/__init__.py` calls them in their order.
 """
 
+import contextlib
 import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
 import logging
+import os
 import shutil
 import sys
 import sysconfig
@@ -26,6 +28,12 @@ def before_theano():
     if sys.version_info >= (3, 12):
         _distutils()
     _scipy_stats()
+    # if the compiler is not called g++, Theano's own small modules are compiled for any CPU; that is no loss
+    logger = logging.getLogger('theano.gof.cmodule')
+    logger.addFilter(lambda record: 'OPTIMIZATION' not in str(record.msg))
+    logger.warn = logger.warning  # type: ignore[method-assign]  # the name that it uses is deprecated
+    # in place of Theano's own, which sleeps and looks
+    sys.modules['theano.gof.compilelock'] = importlib.import_module('backend.compile_lock')
 
 
 def after_theano():
@@ -70,13 +78,26 @@ def import_quietly(name):
         logger.addHandler(records)
         logger.propagate = False
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _a_home():
             warnings.simplefilter('ignore')
             return importlib.import_module(name), records.error
     finally:
         for logger in loggers:
             logger.removeHandler(records)
             logger.propagate = True
+
+
+@contextlib.contextmanager
+def _a_home():
+    """A home for as long: Theano asks for the user's when it is imported, even if it needs none."""
+    without = not os.path.isabs(os.path.expanduser('~'))
+    if without:
+        os.environ['HOME'] = os.sep
+    try:
+        yield
+    finally:
+        if without:
+            del os.environ['HOME']
 
 
 class _Records(logging.Handler):

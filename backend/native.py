@@ -2,15 +2,17 @@
 
 import contextlib
 import ctypes
+import functools
 import hashlib
 import os
 import platform
 import stat
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
-from backend import notices
+from backend import compile_lock, notices
 
 FLAGS = ('-O3', '-std=c++14', '-ffp-contract=fast', '-fopenmp', '-fPIC', '-shared')
 _DIGEST = hashlib.sha256().digest_size
@@ -36,6 +38,41 @@ def threads():
     if wanted.isdecimal() and int(wanted):
         return min(int(wanted), 1024)
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
+def wanted():
+    """Whether C++ convolutions are to run here: not turned off, on the CPU, and one with AVX2 and FMA."""
+    import theano
+
+    turned_off = os.environ.get('SALGAN_CONV') in ('corrmm', 'onednn')
+    return not turned_off and theano.config.device == 'cpu' and {'avx2', 'fma'} <= cpu_features()
+
+
+def code_path():
+    """Which code convolves here, in words: for the records of maps."""
+    import theano
+
+    if wanted():
+        how = "the project's C++ with AVX2 and FMA"
+    else:
+        elsewhere = 'onednn' if theano.config.device == 'cpu' else "the card's"
+        how = os.environ.get('SALGAN_CONV') or elsewhere
+    return f'{theano.config.device}, {theano.config.floatX}, {how}'
+
+
+def usable(load):
+    """Whether C++ convolutions are wanted, and the compiler takes them; if not, the reason is printed.
+
+    `load` is the function without arguments that loads them by `loaded`.
+    """
+    if not wanted():
+        return False
+    try:
+        load()
+    except OSError as error:
+        print(f'convolutions are left to others, several times slower: {error}', file=sys.stderr)
+        return False
+    return True
 
 
 def loaded(source, *flags):
@@ -69,24 +106,34 @@ def loaded(source, *flags):
     name = f'{os.path.splitext(os.path.basename(source))[0]}-{digest[:24]}.so'
     path = os.path.join(folder(), name)
     if whole(path) is None:  # one cut short would kill the process when loaded
-        _compile(theano.config.cxx, source, flags, path)
+        with compile_lock.lock_ctx():
+            if whole(path) is None:  # still: another process may have done it meanwhile
+                _compile(theano.config.cxx, source, flags, path)
     return ctypes.CDLL(path)
 
 
 def folder():
     """A folder in Theano's that belongs to this user and that nobody else can write to.
 
-    What is loaded from it is run, so that where there is none, a temporary one must do.
+    Code is loaded from it, so if it is not private a temporary folder is used instead.
     """
     import theano
 
     path = os.path.join(theano.config.compiledir, 'salgan')
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(path, 0o700)
-    status = os.lstat(path)
-    if status.st_uid != os.geteuid() or status.st_mode & 0o022 or not stat.S_ISDIR(status.st_mode):
-        return tempfile.mkdtemp(prefix='salgan-')
-    return path
+    for private in (path, f'{path}-{os.geteuid()}'):  # the second where users share a `compiledir`
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(private, 0o700)
+        status = os.lstat(private)
+        if status.st_uid == os.geteuid() and not status.st_mode & 0o022 and stat.S_ISDIR(status.st_mode):
+            return private
+    return _temporary(path).name
+
+
+@functools.cache
+def _temporary(instead_of):
+    """A folder that is removed when this process ends."""
+    print(f'{instead_of} is not private, so what is compiled is not kept: delete it', file=sys.stderr)
+    return tempfile.TemporaryDirectory(prefix='salgan-')
 
 
 def whole(path):

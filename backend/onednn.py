@@ -21,10 +21,17 @@ from theano.compile import optdb
 from theano.gof.opt import Optimizer
 
 from backend import native
-from backend.layer_op import FORWARD, GRADIENT_OF_FILTERS, GRADIENT_OF_INPUT, LayerOp, inputs_of
+from backend.graph import FORWARD, GRADIENT_OF_FILTERS, GRADIENT_OF_INPUT, LayerOp, inputs_of
 
 SCRATCH = 64 << 20  # bytes of an array in oneDNN's own layout; images are worked on so many at a time
 _lock = threading.Lock()  # the scratch arrays are one for all
+
+INPUT, FILTERS, OUTPUT = range(3)  # the arrays of a layer, or their gradients
+ROLES = {  # which of them a task's two inputs and its result are, and the axes in which the inputs must agree
+    FORWARD: ((INPUT, FILTERS, OUTPUT), (1, 1)),
+    GRADIENT_OF_INPUT: ((OUTPUT, FILTERS, INPUT), (1, 0)),
+    GRADIENT_OF_FILTERS: ((INPUT, OUTPUT, FILTERS), (0, 0)),
+}
 
 
 class OneDNNConvolution(LayerOp):
@@ -56,14 +63,8 @@ class OneDNNConvolution(LayerOp):
     def perform(self, node, inputs, outputs):
         a, b = (np.ascontiguousarray(array) for array in inputs)
         shape = tuple(int(side) for side in self.infer_shape(node, [a.shape, b.shape])[0])
-        together = (
-            (0, 0)
-            if self.task == GRADIENT_OF_FILTERS
-            else (1, 0)
-            if self.task == GRADIENT_OF_INPUT
-            else (1, 1)
-        )
-        if a.shape[together[0]] != b.shape[together[1]] or min(shape[2:]) < 1:
+        roles, (axis_of_a, axis_of_b) = ROLES[self.task]
+        if a.shape[axis_of_a] != b.shape[axis_of_b] or min(shape[2:]) < 1:
             raise ValueError(
                 f'a convolution has arrays of {a.shape} and {b.shape}, which do not fit together'
             )
@@ -71,9 +72,9 @@ class OneDNNConvolution(LayerOp):
         if a.size and b.size and out.size:
             if self.flip and self.task != GRADIENT_OF_FILTERS:
                 b = np.ascontiguousarray(b[:, :, ::-1, ::-1])
-            x, w, y = ((a, b, out), (out, b, a), (a, out, b))[self.task]
+            arrays = dict(zip(roles, (a, b, out)))
             with _lock:
-                _run(self.task, x, w, y, self.pad)
+                _run(self.task, arrays[INPUT], arrays[FILTERS], arrays[OUTPUT], self.pad)
         if self.flip and self.task == GRADIENT_OF_FILTERS:
             out = np.ascontiguousarray(out[:, :, ::-1, ::-1])
         outputs[0][0] = out
@@ -82,12 +83,31 @@ class OneDNNConvolution(LayerOp):
 # --- oneDNN ---
 
 # of oneapi/dnnl/dnnl_types.h, version 3
-CPU, IN_ORDER, FLOAT32, ANY_LAYOUT, PLAIN_LAYOUT, FORWARD_TRAINING, DIRECT = 1, 1, 3, 1, 5, 64, 1
-SOURCE, DESTINATION = 1, 17  # arguments of a reordering
-ARGUMENTS = {  # (query, argument) of input, filters and output, or of their gradients
-    FORWARD: ((129, 1), (131, 33), (133, 17)),
-    GRADIENT_OF_INPUT: ((130, 129), (131, 33), (134, 145)),
-    GRADIENT_OF_FILTERS: ((129, 1), (132, 161), (134, 145)),
+dnnl_out_of_memory = 1
+dnnl_cpu = 1
+dnnl_stream_in_order = 1
+dnnl_f32 = 3
+dnnl_format_tag_any, dnnl_abcd = 1, 5
+dnnl_forward_training = 64
+dnnl_convolution_direct = 1
+dnnl_query_src_md, dnnl_query_diff_src_md = 129, 130
+dnnl_query_weights_md, dnnl_query_diff_weights_md = 131, 132
+dnnl_query_dst_md, dnnl_query_diff_dst_md = 133, 134
+DNNL_ARG_FROM = DNNL_ARG_SRC = 1
+DNNL_ARG_TO = DNNL_ARG_DST = 17
+DNNL_ARG_WEIGHTS = 33
+DNNL_ARG_DIFF_SRC, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_WEIGHTS = 129, 145, 161
+
+SRC = dnnl_query_src_md, DNNL_ARG_SRC
+WEIGHTS = dnnl_query_weights_md, DNNL_ARG_WEIGHTS
+DST = dnnl_query_dst_md, DNNL_ARG_DST
+DIFF_SRC = dnnl_query_diff_src_md, DNNL_ARG_DIFF_SRC
+DIFF_WEIGHTS = dnnl_query_diff_weights_md, DNNL_ARG_DIFF_WEIGHTS
+DIFF_DST = dnnl_query_diff_dst_md, DNNL_ARG_DIFF_DST
+ARGUMENTS = {  # INPUT, FILTERS and OUTPUT as oneDNN calls them
+    FORWARD: (SRC, WEIGHTS, DST),
+    GRADIENT_OF_INPUT: (DIFF_SRC, WEIGHTS, DIFF_DST),
+    GRADIENT_OF_FILTERS: (SRC, DIFF_WEIGHTS, DIFF_DST),
 }
 Dims = ctypes.c_int64 * 12
 
@@ -116,7 +136,7 @@ def usable():
 
 def _call(name, *arguments):
     status = getattr(_library(), name)(*arguments)
-    if status == 1:
+    if status == dnnl_out_of_memory:
         raise MemoryError('too little memory for the convolutions')
     if status:
         raise RuntimeError(f'oneDNN: {name} returned {status}')
@@ -130,9 +150,9 @@ def _made(name, *arguments):
 
 
 @functools.cache
-def _engine():
-    engine = _made('dnnl_engine_create', CPU, ctypes.c_size_t(0))
-    return engine, _made('dnnl_stream_create', engine, IN_ORDER)
+def _engine_and_stream():
+    engine = _made('dnnl_engine_create', dnnl_cpu, ctypes.c_size_t(0))
+    return engine, _made('dnnl_stream_create', engine, dnnl_stream_in_order)
 
 
 def _run(task, x, w, y, pad):
@@ -151,25 +171,25 @@ class _Convolution:
     """A convolution for arrays of certain shapes, between layouts of oneDNN's choice."""
 
     def __init__(self, task, x, w, y, pad):
-        self._result = (2, 0, 1)[task]
-        engine, _ = _engine()
-        plain = [_layout(shape, PLAIN_LAYOUT) for shape in (x, w, y)]
-        free = [_layout(shape, ANY_LAYOUT) for shape in (x, w, y)]
+        self._result = ROLES[task][0][2]
+        engine, _ = _engine_and_stream()
+        plain = [_layout(shape, dnnl_abcd) for shape in (x, w, y)]
+        free = [_layout(shape, dnnl_format_tag_any) for shape in (x, w, y)]
         x_, w_, y_ = free
         way = Dims(1, 1), Dims(0, 0), Dims(*pad), Dims(*pad)  # strides, dilations, padding before and after
         kind = forward = _made(
             'dnnl_convolution_forward_primitive_desc_create',
-            *(engine, FORWARD_TRAINING, DIRECT, x_, w_, None, y_, *way, None),
+            *(engine, dnnl_forward_training, dnnl_convolution_direct, x_, w_, None, y_, *way, None),
         )
         if task == GRADIENT_OF_INPUT:
             kind = _made(
                 'dnnl_convolution_backward_data_primitive_desc_create',
-                *(engine, DIRECT, x_, w_, y_, *way, forward, None),
+                *(engine, dnnl_convolution_direct, x_, w_, y_, *way, forward, None),
             )
         elif task == GRADIENT_OF_FILTERS:
             kind = _made(
                 'dnnl_convolution_backward_weights_primitive_desc_create',
-                *(engine, DIRECT, x_, w_, None, y_, *way, forward, None),
+                *(engine, dnnl_convolution_direct, x_, w_, None, y_, *way, forward, None),
             )
         self._primitive = _made('dnnl_primitive_create', kind)
         library = _library()
@@ -189,7 +209,7 @@ class _Convolution:
         return _Convolution(*shapes)
 
     def __call__(self, *arrays):
-        _, stream = _engine()
+        _, stream = _engine_and_stream()
         handles = [memory.taken(array) for (_, memory), array in zip(self._arrays, arrays)]
         numbers = [number for number, _ in self._arrays]
         arguments = (_Argument * 3)(*(_Argument(n, h.value) for n, h in zip(numbers, handles)))
@@ -209,7 +229,7 @@ class _Memory:
     """One array of a convolution: as Theano has it, and in oneDNN's layout where that is another."""
 
     def __init__(self, plain, wanted, result, at):
-        library, (engine, _) = _library(), _engine()
+        library, (engine, _) = _library(), _engine_and_stream()
         library.dnnl_memory_desc_get_size.restype = ctypes.c_size_t
         self._plain, self._wanted, self._reorder, self._result = None, None, None, result
         self._plain = _made('dnnl_memory_create', plain, engine, None)
@@ -240,9 +260,9 @@ class _Memory:
 
     def _move(self, source, destination):
         arguments = (_Argument * 2)(
-            _Argument(SOURCE, source.value), _Argument(DESTINATION, destination.value)
+            _Argument(DNNL_ARG_FROM, source.value), _Argument(DNNL_ARG_TO, destination.value)
         )
-        _call('dnnl_primitive_execute', self._reorder, _engine()[1], 2, arguments)
+        _call('dnnl_primitive_execute', self._reorder, _engine_and_stream()[1], 2, arguments)
 
     def __del__(self):
         library = _library()
@@ -254,13 +274,13 @@ class _Memory:
 
 
 def _layout(shape, tag):
-    return _made('dnnl_memory_desc_create_with_tag', len(shape), Dims(*shape), FLOAT32, tag)
+    return _made('dnnl_memory_desc_create_with_tag', len(shape), Dims(*shape), dnnl_f32, tag)
 
 
 # --- into a graph ---
 
 
-class ReplaceConvolutions(Optimizer):
+class ReplaceOtherConvolutions(Optimizer):
     """Replaces every convolution and gradient that oneDNN can do."""
 
     def apply(self, fgraph):
@@ -290,5 +310,5 @@ def _pad(node):
     return mode if isinstance(mode, tuple) and all(isinstance(side, int) for side in mode) else None
 
 
-def register():
-    optdb.register('salgan_onednn', ReplaceConvolutions(), 0.07, 'fast_run', 'onednn')
+def register(position):
+    optdb.register('salgan_onednn', ReplaceOtherConvolutions(), position, 'fast_run', 'onednn')

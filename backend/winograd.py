@@ -10,23 +10,19 @@ CPU without AVX2 and FMA.
 """
 
 import ctypes
-import os
-import sys
 import threading
 from pathlib import Path
 
 import numpy as np
-import theano
 import theano.tensor as T
 from theano.compile import optdb
-from theano.compile.sharedvalue import SharedVariable
 from theano.gof import Apply, Op
 from theano.gof.opt import Optimizer
-from theano.scan_module.scan_utils import equal_computations
 from theano.tensor.nnet.abstract_conv import AbstractConv2d
 from theano.tensor.signal.pool import Pool, pool_2d
 
 from backend import native
+from backend.graph import input_of, plain, same, shared, upscaled_from
 
 # note: deviation 22: the original's convolutions are sums of products, by a BLAS or cuDNN
 SOURCE = Path(__file__).with_name('winograd.cpp')
@@ -92,12 +88,12 @@ class Chain(Op):
 
     def _run(self, arrays, out):
         images, arrays = arrays[0], arrays[1:]
-        engine = _engine()
+        library = engine()
         made_for = images.shape[1], [array.shape for array in arrays]
         if self._held[0] != made_for:
-            self._held = made_for, _Handle(engine, self._table(*made_for))
+            self._held = made_for, _Handle(library, self._table(*made_for))
         pointers = (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
-        failed = engine.chain_run(
+        failed = library.chain_run(
             self._held[1].pointer,
             pointers,
             images.ctypes.data,
@@ -128,48 +124,31 @@ class Chain(Op):
 class _Handle:
     """A chain of winograd.cpp's, freed with this object."""
 
-    def __init__(self, engine, table):
-        self._engine = engine
-        self.pointer = engine.chain_new((ctypes.c_long * len(table))(*table), len(table) // 4)
+    def __init__(self, library, table):
+        self._library = library
+        self.pointer = library.chain_new((ctypes.c_long * len(table))(*table), len(table) // 4)
         if not self.pointer:
             raise MemoryError('too little memory for the convolutions')
 
     def __del__(self):
         if getattr(self, 'pointer', None):
-            self._engine.chain_free(self.pointer)
+            self._library.chain_free(self.pointer)
 
 
 _loaded: list = []
 
 
-def _engine():
+def engine():
     """winograd.cpp, compiled and loaded."""
     if not _loaded:
-        engine = native.loaded(SOURCE, '-mavx2', '-mfma')
-        engine.chain_new.argtypes = [ctypes.c_void_p, ctypes.c_long]
-        engine.chain_new.restype = ctypes.c_void_p
-        engine.chain_free.argtypes = [ctypes.c_void_p]
-        engine.chain_free.restype = None
-        engine.chain_run.argtypes = [ctypes.c_void_p] * 4 + [ctypes.c_long] * 4 + [ctypes.c_int]
-        _loaded.append(engine)
+        library = native.loaded(SOURCE, '-mavx2', '-mfma')
+        library.chain_new.argtypes = [ctypes.c_void_p, ctypes.c_long]
+        library.chain_new.restype = ctypes.c_void_p
+        library.chain_free.argtypes = [ctypes.c_void_p]
+        library.chain_free.restype = None
+        library.chain_run.argtypes = [ctypes.c_void_p] * 4 + [ctypes.c_long] * 4 + [ctypes.c_int]
+        _loaded.append(library)
     return _loaded[0]
-
-
-def usable(engine=None):
-    """Whether this C++ runs here: not turned off, on a CPU with AVX2 and FMA, a compiler that takes it.
-
-    `engine` is the function that loads it; the chains' if left out.
-    """
-    if os.environ.get('SALGAN_CONV') in ('corrmm', 'onednn') or theano.config.device != 'cpu':
-        return False
-    if not {'avx2', 'fma'} <= native.cpu_features():
-        return False
-    try:
-        (engine or _engine)()
-    except OSError as error:
-        print(f'convolutions are left to others, several times slower: {error}', file=sys.stderr)
-        return False
-    return True
 
 
 # --- finding chains in a graph ---
@@ -181,7 +160,7 @@ class FindChains(Optimizer):
     def apply(self, fgraph):
         ends = [variable for node in reversed(fgraph.toposort()) for variable in node.outputs]
         ends = [variable for variable in ends if _is_end(variable)]
-        if not ends or not usable():
+        if not ends or not native.usable(engine):
             return
         for end in ends:
             if end in fgraph.variables:  # not in a chain replaced before
@@ -233,8 +212,8 @@ def _convolution(variable):
     from lasagne.nonlinearities import rectify
 
     # 0.5 * (a + |a|), where a is the convolution plus the bias
-    activation = _input(_input(variable, -1), 0)
-    convolution, bias = _input(activation, 0), _input(_input(activation, 1), 0)
+    activation = input_of(input_of(variable, -1), 0)
+    convolution, bias = input_of(activation, 0), input_of(input_of(activation, 1), 0)
     if bias is None or bias.ndim != 1 or not _filters(convolution, (1, 1), (3, 3)):
         return None
     if not same(variable, rectify(convolution + bias.dimshuffle('x', 0, 'x', 'x')), convolution, bias):
@@ -264,56 +243,6 @@ def _filters(variable, border, shape):
     return plain(node, border) and shared(node.inputs[1], shape)
 
 
-def plain(node, border):
-    """Is it all float32, in the plane, so padded, and neither strided, dilated nor grouped?
-
-    `node` is a convolution of Theano's or one of its gradients.
-    """
-    op = node.op
-    return (
-        op.convdim == 2
-        and op.border_mode in (border, 'valid' if border == (0, 0) else border)
-        and tuple(op.subsample) == (1, 1) == tuple(op.filter_dilation)
-        and op.num_groups == 1
-        and not op.unshared
-        and all(v.dtype == 'float32' for v in (*node.inputs[:2], *node.outputs))
-    )
-
-
-def shared(filters, shape):
-    """Is it a shared variable of filters of such shape?"""
-    return isinstance(filters, SharedVariable) and filters.get_value(borrow=True).shape[2:] == shape
-
-
-def upscaled_from(variable):
-    """What `variable` is the nearest-neighbour upscaling by 2 of, or None."""
-    small = _input(_input(_input(_input(_input(_input(variable, 0), 0), 0), 0), 0), 0)
-    if small is not None and small.ndim == 4 and same(variable, _upscaled(small), small):
-        return small
-    return None
-
-
-def _upscaled(variable):
-    for axis in (2, 3):
-        variable = T.extra_ops.repeat(variable, 2, axis)
-    return variable
-
-
-def _input(variable, index):
-    """That input of the node that computes `variable`; None where there is none."""
-    node = variable.owner if variable is not None else None
-    if not node or not -len(node.inputs) <= index < len(node.inputs):
-        return None
-    return node.inputs[index]
-
-
-def same(variable, expected, *leaves):
-    """Are both computed by the same operations from the leaves?"""
-    return variable.type == expected.type and equal_computations(
-        [variable], [expected], list(leaves), list(leaves)
-    )
-
-
 def _between(variable, before):
     """The nodes on the way from `before` to `variable`."""
     nodes = []
@@ -340,6 +269,6 @@ def _needed_elsewhere(node, variable, region):
     )
 
 
-def register():
-    # before shapes are lifted and the graph is brought into another form
-    optdb.register('salgan_winograd', FindChains(), 0.05, 'fast_run', 'winograd')
+def register(position):
+    """`position` among Theano's optimisers: before shapes are lifted and the graph takes another form."""
+    optdb.register('salgan_winograd', FindChains(), position, 'fast_run', 'winograd')

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [ROOT, os.path.join(ROOT, 'tests', 'golden')]
@@ -45,10 +44,11 @@ def main():
     arguments = options()
     import numpy as np
 
+    from benchmarks.machine import environment
     from utils.command_line import network_size
 
     os.environ['OMP_NUM_THREADS'] = str(arguments.threads)
-    python = environment(arguments.environment)
+    python = environment(arguments.environment, REQUIREMENTS)
     width, height = arguments.size
     print(
         f'{cpu()}, {arguments.threads} threads, {width} x {height}, medians of {arguments.runs} runs in turn'
@@ -108,18 +108,6 @@ def cpu():
         return platform.processor()
 
 
-def environment(folder):
-    """The Python of the benchmark's environment, made if it is not there."""
-    python = os.path.join(folder, 'bin', 'python')
-    stamp = Path(folder, 'installed')
-    if not stamp.exists() or stamp.read_text() != str(REQUIREMENTS):
-        print(f'installing {", ".join(REQUIREMENTS)} into {folder}', file=sys.stderr)
-        subprocess.run([sys.executable, '-m', 'venv', folder], check=True)
-        subprocess.run([python, '-m', 'pip', 'install', '--quiet', *REQUIREMENTS], check=True)
-        stamp.write_text(str(REQUIREMENTS))
-    return python
-
-
 def prepare(folder, python):
     """Seeded weights, as every engine reads them."""
     import inputs
@@ -139,21 +127,22 @@ def prepare(folder, python):
 
 def write_ncnn(folder, arrays):
     """The generator in ncnn's two files; the mean colour is taken off before."""
-    from utils.weights import generator_steps
+    from utils.architecture import GENERATOR, POOL, UPSCALE
 
     arrays, lines, at = list(arrays), ['Input images 0 1 images'], 'images'
     with open(os.path.join(folder, 'generator.bin'), 'wb') as file:
-        for n, (step, layer) in enumerate(generator_steps()):
-            if step == 'pool':
+        for n, layer in enumerate(GENERATOR):
+            if layer.kind == POOL:
                 lines.append(f'Pooling p{n} 1 1 {at} b{n} 0=0 1=2 2=2')
-            elif step == 'upscale':
+            elif layer.kind == UPSCALE:
                 lines.append(f'Interp u{n} 1 1 {at} b{n} 0=1 1=2.0 2=2.0')
             else:
                 filters, bias = arrays[:2]
                 del arrays[:2]
-                side, activation = filters.shape[2], 4 if layer == 'output' else 1
+                activation = {'sigmoid': 4, 'rectify': 1}[layer.nonlinearity]
                 lines.append(
-                    f'Convolution {layer} 1 1 {at} b{n} 0={len(bias)} 1={side} 4={side // 2} 5=1 '
+                    f'Convolution {layer.name} 1 1 {at} b{n} 0={len(bias)} 1={layer.side} '
+                    f'4={layer.side // 2} 5=1 '
                     f'6={filters.size} 9={activation}'
                 )
                 file.write(b'\0\0\0\0' + filters.tobytes() + bias.tobytes())

@@ -5,7 +5,6 @@ run in the project's environment, all others in the benchmark's.
 """
 
 import os
-import re
 import sys
 import time
 
@@ -13,6 +12,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[0] = ROOT
 
 import numpy as np  # noqa: E402
+
+from benchmarks.machine import peak_megabytes  # noqa: E402
 
 
 def main():
@@ -26,19 +27,15 @@ def main():
     for _ in sys.stdin:
         start, cpu = time.perf_counter(), time.process_time()
         run()
-        print(time.perf_counter() - start, time.process_time() - cpu, peak(), flush=True)
-
-
-def peak():
-    with open('/proc/self/status', encoding='ascii') as file:
-        return int(re.findall(r'VmHWM:\s+(\d+)', file.read())[0]) / 1024
+        print(time.perf_counter() - start, time.process_time() - cpu, peak_megabytes(), flush=True)
 
 
 def theano(task, folder, images):
     from models.model_bce import ModelBCE
     from models.model_salgan import ModelSALGAN
+    from models.parameters import set_values
     from models.prediction import Predictor
-    from utils.weights import read_generator, set_values
+    from utils.weights import read_generator
 
     arrays = read_generator(os.path.join(folder, 'generator.npz'))
     if task == 'predict':
@@ -100,7 +97,7 @@ def onnxruntime(task, folder, images):
 def ncnn(task, folder, images):
     import ncnn
 
-    from utils.weights import MEAN_BGR
+    from utils.architecture import MEAN_BGR
 
     net = ncnn.Net()
     net.opt.num_threads = int(os.environ['OMP_NUM_THREADS'])

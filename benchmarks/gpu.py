@@ -1,16 +1,18 @@
 """On a card: whether the numbers are the original's, how fast they come, and PyTorch on the same card.
 
-    python benchmarks/gpu.py
+    python benchmarks/gpu.py [--issue FILE]
 
 Prints the card, the errors of the map and of training against the records in tests/golden, and a table:
 images a second and memory, of predictions and of updates, here and in PyTorch with TF32 off. PyTorch is
-installed, once, into an environment of its own, or --torch names a Python that has it. Exit status: 0 all
-numbers within their limits; 1 one was not; 2 no card that can be used.
+installed, once, into an environment of its own, or --torch names a Python that has it. --others, --find and
+--profile answer what only a card can; --issue writes all that was printed for pasting into an issue. Exit
+status: 0 all numbers within their limits; 1 one was not; 2 no card that can be used.
 """
 
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,27 +27,86 @@ MAP_LIMIT = 1e-4
 NOISE_LIMIT = 10  # times what other kernels of the original's make of its float32
 NAMES = {
     'theano': 'ours',
+    'deterministic': 'ours, deterministic',
     'guess': 'ours, cuDNN chooses',
+    'time': 'ours, cuDNN tries',
     'torch': 'PyTorch eager',
     'channels_last': 'PyTorch channels_last',
+    'compile': 'PyTorch compiled',
 }
-TORCHES = ['torch', 'channels_last']
-GUESS = ','.join(f'dnn.conv.algo_{way}=guess_on_shape_change' for way in ('fwd', 'bwd_data', 'bwd_filter'))
+OURS = ['theano', 'deterministic', 'guess', 'time']
+TORCHES = ['torch', 'channels_last', 'compile']
+GRADIENTS = ('bwd_data', 'bwd_filter')
+WAYS = ('fwd', *GRADIENTS)
+FLAGS = {  # of Theano's, by what is chosen
+    'theano': '',
+    'deterministic': ','.join(f'dnn.conv.algo_{way}=deterministic' for way in GRADIENTS),
+    'guess': ','.join(f'dnn.conv.algo_{way}=guess_on_shape_change' for way in WAYS),
+    'time': ','.join(f'dnn.conv.algo_{way}=time_on_shape_change' for way in WAYS),
+    'without cuDNN': 'dnn.enabled=False',
+}
+NOTES = """salgan: the mean of an update of D and one of G. to PyTorch: images a second, to its best row.
+memory: of the card, all that the process has taken; own count: what PyTorch itself says it had at most,
+without what cudnn.benchmark tried. Ours sums the discriminator's forward convolutions in float64, PyTorch
+in float32."""
+
+_printed: list = []
 
 
 def main():
     arguments = options()
     flags = ','.join(filter(None, [os.environ.get('THEANO_FLAGS'), f'device={arguments.device}']))
     os.environ['THEANO_FLAGS'] = flags
-    found = subprocess.run([sys.executable, '-m', 'backend'], cwd=ROOT, check=False)
+    found = subprocess.run(
+        [sys.executable, '-m', 'backend'], cwd=ROOT, check=False, stdout=subprocess.PIPE, text=True
+    )
     if found.returncode:
         return found.returncode
+    say(found.stdout.rstrip())
     kept = True
     if arguments.only != 'speed':
         kept = numbers()
+    for name in FLAGS if arguments.others else ():
+        if name != 'theano':
+            say(f'\n{name}:')
+            kept = numbers(FLAGS[name]) and kept
+    if arguments.find is not None:
+        find(arguments)
     if arguments.only != 'numbers':
+        before = clock()
         speed(arguments, python_with_torch(arguments))
+        say(f'clock of the multiprocessors, MHz: {before} before, {clock()} after')
+    if arguments.issue:
+        write_issue(arguments.issue)
     return 0 if kept else 1
+
+
+def say(text):
+    """Prints, and keeps it for --issue."""
+    _printed.append(text)
+    print(text, flush=True)
+
+
+def write_issue(path):
+    """All that was said, as a block of Markdown, with the commit and the command."""
+    commit = subprocess.run(
+        ['git', 'describe', '--always', '--dirty'], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.strip()
+    command = ' '.join(['benchmarks/gpu.py', *sys.argv[1:]])
+    text = '\n'.join(_printed)
+    path.write_text(f'`{command}` at {commit or "an unknown commit"}\n\n```\n{text}\n```\n', encoding='utf-8')
+
+
+def clock():
+    """The card's clock as nvidia-smi has it now."""
+    tool = shutil.which('nvidia-smi')
+    if not tool:
+        return 'unknown'
+    query = [tool, '--query-gpu=clocks.sm', '--format=csv,noheader,nounits']
+    return (
+        '/'.join(subprocess.run(query, capture_output=True, text=True, check=False).stdout.split())
+        or 'unknown'
+    )
 
 
 def options():
@@ -62,26 +123,39 @@ def options():
     option('--updates', type=positive, nargs='*', default=[32], metavar='BATCH', help='batches of updates')
     option('--runs', type=positive, default=20, help='of each call, after three that do not count')
     option('--only', choices=('numbers', 'speed'), help='one of the two parts')
+    option('--others', action='store_true', help='the numbers with other choices of algorithms, too')
+    option(
+        '--find',
+        type=positive,
+        nargs='*',
+        metavar='BATCH',
+        help='every algorithm of cuDNN for every layer, at these batches (1 and 32 if none is named)',
+    )
     option('--profile', action='store_true', help="Theano's profile of each process of ours, on stderr")
+    option('--issue', type=Path, metavar='FILE', help='writes what was printed, to be pasted into an issue')
     return parser.parse_args()
 
 
 # --- the numbers ---
 
 
-def numbers():
-    """Prints each error beside its limit; whether all are within."""
-    rows = [('map of predict_map.npz, largest error', map_error(), MAP_LIMIT)]
+def numbers(flags=''):
+    """Says each error beside its limit; whether all are within."""
+    flags = ','.join(filter(None, [os.environ['THEANO_FLAGS'], flags]))
+    environment = {**os.environ, 'THEANO_FLAGS': flags}
+    rows = [('map of predict_map.npz, largest error', map_error(environment), MAP_LIMIT)]
     for mode in ('bce', 'salgan'):
-        rows.append((f'train_{mode}.npz, error in units of its noise', training_error(mode), NOISE_LIMIT))
+        error = training_error(mode, environment)
+        rows.append((f'train_{mode}.npz, error in units of its noise', error, NOISE_LIMIT))
     for name, error, limit in rows:
-        print(f'{name:48}{error:10.2g}  limit {limit:g}{"" if error <= limit else "  EXCEEDED"}', flush=True)
+        say(f'{name:48}{error:10.2g}  limit {limit:g}{"" if error <= limit else "  EXCEEDED"}')
     return all(error <= limit for _, error, limit in rows)
 
 
-def map_error():
+def map_error(environment):
     code = 'import sys; from benchmarks.gpu import compare_map; print(compare_map())'
-    return float(subprocess.run([sys.executable, '-c', code], cwd=ROOT, stdout=-1, check=True).stdout)
+    command = [sys.executable, '-c', code]
+    return float(subprocess.run(command, cwd=ROOT, stdout=-1, check=True, env=environment).stdout)
 
 
 def compare_map():
@@ -99,7 +173,7 @@ def compare_map():
     return np.abs(Predictor(arrays, width, height)(pictures)[0] - record['map']).max()
 
 
-def training_error(mode):
+def training_error(mode, environment):
     """As tests/test_models.py compares: costs through update 4, and the statistics up to there."""
     import numpy as np
 
@@ -109,7 +183,9 @@ def training_error(mode):
         output = os.path.join(folder, 'ours.npz')
         path = network / f'train_{mode}.npz'
         subprocess.run(
-            [sys.executable, ROOT / 'tests' / 'helpers' / 'trajectory.py', path, output], check=True
+            [sys.executable, ROOT / 'tests' / 'helpers' / 'trajectory.py', path, output],
+            check=True,
+            env=environment,
         )
         record, ours = dict(np.load(path)), dict(np.load(output))
     costs = 'costs' if mode == 'salgan' else 'loss'
@@ -125,39 +201,48 @@ def training_error(mode):
 # --- the speed ---
 
 
+def find(arguments):
+    """What benchmarks/gpu_find.py prints."""
+    script = ROOT / 'benchmarks' / 'gpu_find.py'
+    settings = ['--size', '{}x{}'.format(*arguments.size), *map(str, arguments.find)]
+    result = subprocess.run([sys.executable, script, *settings], stdout=-1, text=True, check=False)
+    say(f'\n{result.stdout.rstrip()}')
+
+
 def speed(arguments, python):
-    engines = ['theano', 'guess'] if arguments.device != 'cpu' else ['theano']
-    engines += TORCHES if python else []
-    print(f'\n{"":34}{"ms":>9}{"images/s":>10}{"to PyTorch":>12}{"memory MB":>11}')
+    ours = OURS if arguments.device != 'cpu' else ['theano']
+    all_engines = [*ours, *(TORCHES if python else [])]
+    say(f'\n{"":34}{"ms":>9}{"images/s":>10}{"to PyTorch":>12}{"memory MB":>11}{"own count":>11}')
     tasks = {'predict': arguments.batches, 'bce': arguments.updates, 'salgan': arguments.updates}
     for task, batches in tasks.items():
         batches = sorted(batches)
+        # forward algorithms are deterministic by default
+        engines = [e for e in all_engines if e != 'deterministic' or task != 'predict']
         measured = {e: measure(arguments, e, python, task, batches) for e in engines} if batches else {}
         for n, batch in enumerate(batches):
             here = {engine: of[n] for engine, of in measured.items() if n < len(of)}
             base = min((here[engine][0] for engine in TORCHES if engine in here), default=0)
             for engine in engines:
                 row(f'{task} {batch}: {NAMES[engine]}', batch, here.get(engine), base)
-    print('salgan: the mean of an update of D and one of G. to PyTorch: images a second, to its better row')
+    say(NOTES)
 
 
 def row(name, batch, measured, base):
     if measured is None:
-        print(f'{name:34}  failed', flush=True)
+        say(f'{name:34}  failed')
         return
-    seconds, memory = measured
+    seconds, memory, own = measured
     ratio = f'{base / seconds:.2f}' if base else ''
-    print(f'{name:34}{1000 * seconds:9.1f}{batch / seconds:10.1f}{ratio:>12}{memory:11.0f}', flush=True)
+    counted = '' if own is None else f'{own:11.0f}'
+    say(f'{name:34}{1000 * seconds:9.1f}{batch / seconds:10.1f}{ratio:>12}{memory:11.0f}{counted}')
 
 
 def measure(arguments, engine, python, task, batches):
-    """[(seconds a call, MB of memory)] of the batches, to the first that fails, which has said why."""
+    """What gpu_engine.py measured, by batch, to the first that fails, which has said why."""
     script = ROOT / 'benchmarks' / 'gpu_engine.py'
     settings = [engine, arguments.device, task, *arguments.size, arguments.runs, *batches]
     environment = {**os.environ, 'NVIDIA_TF32_OVERRIDE': '0'}
-    flags = [os.environ['THEANO_FLAGS']]
-    if engine == 'guess':
-        flags.append(GUESS)
+    flags = [os.environ['THEANO_FLAGS'], *filter(None, [FLAGS.get(engine)])]
     if arguments.profile:
         flags.append('profile=True')
         environment['CUDA_LAUNCH_BLOCKING'] = '1'  # else the time falls on who waits

@@ -1,4 +1,5 @@
-"""One engine of benchmarks/gpu.py, in a process of its own: prints [seconds a call, MB of memory] by batch.
+"""One engine of benchmarks/gpu.py, in a process of its own: prints, by batch, [seconds a call, MB of memory,
+MB by PyTorch's own count or null].
 
     python benchmarks/gpu_engine.py ENGINE DEVICE TASK WIDTH HEIGHT RUNS BATCH...
 
@@ -19,20 +20,21 @@ sys.path[0] = ROOT
 import numpy as np  # noqa: E402
 
 NOT_COUNTED = 3
+TORCHES = ('torch', 'channels_last', 'compile')
 
 
 def main():
     engine, device, task = sys.argv[1:4]
     width, height, runs, *batches = map(int, sys.argv[4:])
-    if engine in ('theano', 'guess'):
-        calls, memory = theano(task, width, height)
+    if engine in TORCHES:
+        calls, memory = torch(task, width, height, device, engine)
     else:
-        calls, memory = torch(task, width, height, device, engine == 'channels_last')
+        calls, memory = theano(task, width, height)
     random, measured = np.random.RandomState(0), []
     for batch in sorted(batches):
         images = random.randint(0, 256, (batch, 3, height, width)).astype(np.float32)
         maps = random.rand(batch, 1, height, width).astype(np.float32)
-        measured.append([timed(calls, images, maps, runs), memory()])
+        measured.append([timed(calls, images, maps, runs), *memory()])
         print(json.dumps(measured), flush=True)
 
 
@@ -61,11 +63,11 @@ def theano(task, width, height):
 
     def memory():
         if theano.config.device == 'cpu':
-            return peak_of_the_process()
+            return peak_of_the_process(), None
         from theano.gpuarray.type import get_context
 
         context = get_context(None)
-        return (context.total_gmem - context.free_gmem) / 2**20
+        return (context.total_gmem - context.free_gmem) / 2**20, None
 
     if task == 'salgan':
         salgan = ModelSALGAN(width, height)
@@ -79,7 +81,7 @@ def theano(task, width, height):
     return [lambda *batch, f=f: np.array(f(*batch)) for f in functions], memory
 
 
-def torch(task, width, height, device, channels_last):
+def torch(task, width, height, device, engine):
     """The same in PyTorch: the same layers, frozen ones, losses and optimisers; float32 throughout."""
     import torch
 
@@ -88,29 +90,30 @@ def torch(task, width, height, device, channels_last):
 
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = True
-    layout = torch.channels_last if channels_last else torch.contiguous_format
+    layout = torch.contiguous_format if engine == 'torch' else torch.channels_last
 
     def placed(thing):
         return thing.to(device=device, memory_format=layout)
 
     def memory():
         if device == 'cpu':
-            return peak_of_the_process()
+            return peak_of_the_process(), None
         free, total = torch.cuda.mem_get_info()
-        return (total - free) / 2**20
+        return (total - free) / 2**20, torch.cuda.max_memory_allocated() / 2**20
 
     G = placed(Generator())
+    forward = torch.compile(G) if engine == 'compile' else G
 
     def fed(*batch):
         return [placed(torch.from_numpy(array)) for array in batch]
 
     def predict(images, maps):
         with torch.inference_mode():
-            return G(*fed(images)).cpu()
+            return forward(*fed(images)).cpu()
 
     if task == 'predict':
         return [predict], memory
-    calls = updates(task, G, G, placed, height, width)
+    calls = updates(task, G, forward, placed, height, width)
     return [lambda *batch, call=call: call(*fed(*batch)) for call in calls], memory
 
 

@@ -1,7 +1,7 @@
 """03-predict.py, warm: on one photograph, beside the steps that it cannot do without, and on a folder.
 
 Each run is a process of its own, in turn, with the compiled modules and the weights file in the page cache;
-the memory is the kernel's mark of each. The demands: one photograph under 12 s on two cores and under 1 GB; a
+the memory is the kernel's mark of each. The aim: one photograph in 12 s on two cores and in 1 GB; a
 folder in at most 1.05 of the time that the network itself needs for as many.
 
     python benchmarks/predict.py --weights weights/gen_modelWeights0090.npz
@@ -125,10 +125,11 @@ MAKE = """
 import os
 import numpy as np
 from utils import weights
+from utils.architecture import generator_layout
 from utils.images import write_image
 rng = np.random.RandomState(0)
 if not os.path.exists({weights!r}):
-    arrays = [rng.randn(*shape).astype(np.float32) * 0.02 for _, _, shape in weights.generator_layout()]
+    arrays = [rng.randn(*shape).astype(np.float32) * 0.02 for _, _, shape in generator_layout()]
     weights.save({weights!r}, arrays)
 write_image({image!r}, rng.randint(0, 256, (480, 640, 3)).astype(np.uint8))
 """

@@ -15,13 +15,12 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
 BEFORE = r"""
-import re, sys, time
+import sys, time
 sys.path.insert(0, {root!r})
 import numpy as np
 from utils import weights
-def peak():  # the kernel's getrusage would count the parent's memory from before the exec
-    return int(re.search(r'VmHWM:\s+(\d+)', open('/proc/self/status').read())[1])
-before = peak()
+from benchmarks.machine import peak_megabytes
+before = peak_megabytes()
 start = time.perf_counter()
 """
 READ = {
@@ -30,7 +29,7 @@ READ = {
     'read_encoder': 'arrays = weights.read_encoder({path!r})',
 }
 AFTER = """
-print(time.perf_counter() - start, peak() - before)
+print(time.perf_counter() - start, peak_megabytes() - before)
 """
 
 
@@ -41,10 +40,10 @@ def main():
 
     import numpy as np
 
-    from utils import weights
+    from utils import architecture, weights
 
     rng = np.random.RandomState(0)
-    arrays = [rng.randn(*shape).astype(np.float32) * 0.02 for _, _, shape in weights.generator_layout()]
+    arrays = [rng.randn(*shape).astype(np.float32) * 0.02 for _, _, shape in architecture.generator_layout()]
     with tempfile.TemporaryDirectory() as folder:
         files = {'stored': os.path.join(folder, 'a.npz'), 'compressed': os.path.join(folder, 'b.npz')}
         weights.save(files['stored'], arrays)
@@ -58,15 +57,15 @@ def main():
             base = median(seconds for seconds, _ in results['numpy.load'])
             for name, result in results.items():
                 seconds = median(seconds for seconds, _ in result)
-                memory = max(kilobytes for _, kilobytes in result) * 1024 / 1e6
+                memory = max(megabytes for _, megabytes in result) * 2**20 / 1e6
                 print(f'{kind:12}{name:18}{seconds:9.3f}{seconds / base:8.2f}{memory:10.0f}')
 
 
 def run(code, path):
     code = BEFORE.format(root=ROOT) + code.format(path=path) + AFTER
     output = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout
-    seconds, kilobytes = output.split()
-    return float(seconds), int(kilobytes)
+    seconds, megabytes = output.split()
+    return float(seconds), float(megabytes)
 
 
 def median(values):

@@ -10,7 +10,6 @@ over seconds tell how many cores the process got.
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -45,9 +44,10 @@ def measure(options):
     """{call: (seconds, CPU seconds, peak of memory so far in GB)}, means over the counted updates."""
     import inputs
 
+    from benchmarks.machine import peak_megabytes
     from models.model_bce import ModelBCE
     from models.model_salgan import ModelSALGAN
-    from utils.weights import set_values
+    from models.parameters import set_values
 
     width, height = map(int, options.size.split('x'))
     model: Any = (ModelBCE if options.measure == 'bce' else ModelSALGAN)(width, height, options.batch_size)
@@ -64,13 +64,8 @@ def measure(options):
         for _ in range(options.updates):
             function(*fed)
         spent = time.perf_counter() - seconds, sum(os.times()[:2]) - cpu_seconds
-        measured[name] = [each / options.updates for each in spent] + [peak_gigabytes()]
+        measured[name] = [each / options.updates for each in spent] + [peak_megabytes() * 2**20 / 1e9]
     return measured
-
-
-def peak_gigabytes():
-    status = Path('/proc/self/status').read_text()
-    return int(re.findall(r'VmHWM:\s+(\d+)', status)[0]) * 1024 / 1e9
 
 
 if __name__ == '__main__':

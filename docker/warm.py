@@ -1,8 +1,8 @@
 """Compiles what the scripts run on into Theano's compile folder, before there is anything to run on.
 
-    python docker/warm.py [--stubs tests/gpu_stubs]
+    python docker/warm.py [--card tests/virtual_card]
 
-With --stubs for device=cuda on a machine without a card: stubs stand in for the driver, cuBLAS and cuDNN.
+With --card for device=cuda on a machine without a card: a virtual one's driver, cuBLAS and cuDNN stand in.
 What is compiled is for every card; kernels, compiled for one, are left out.
 """
 
@@ -22,11 +22,11 @@ sys.path.insert(0, str(ROOT))
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--stubs', type=Path, help='folder of the stubs; they are built by its build.py')
-    stubs = parser.parse_args().stubs
-    if stubs:
+    parser.add_argument('--card', type=Path, help='folder of the virtual card, which its build.py builds')
+    card = parser.parse_args().card
+    if card:
         with tempfile.TemporaryDirectory() as scratch:
-            with_stubs(stubs, Path(scratch))
+            with_card(card, Path(scratch))
     else:
         compile_all()
 
@@ -38,23 +38,23 @@ def compile_all():
     from models.model_bce import ModelBCE
     from models.model_salgan import ModelSALGAN
     from models.prediction import Predictor
-    from utils.weights import generator_layout
+    from utils.architecture import generator_layout
 
     Predictor([np.zeros(shape, np.float32) for _, _, shape in generator_layout()], 64, 48)
-    ModelBCE(64, 48).G_trainFunction  # noqa: B018
-    salgan = ModelSALGAN(64, 48)
-    salgan.G_trainFunction, salgan.D_trainFunction  # noqa: B018
+    ModelBCE(64, 48).compile()
+    ModelSALGAN(64, 48).compile()
 
 
-def with_stubs(stubs, scratch):
-    """`compile_all` in a process of its own, in which backend/cuda.py finds the stubs for the libraries."""
-    build = runpy.run_path(str(stubs / 'build.py'))['build']
+def with_card(card, scratch):
+    """`compile_all` in a process of its own, in which backend/cuda.py finds the virtual card."""
+    build = runpy.run_path(str(card / 'build.py'))['build']
     found = importlib.util.find_spec('salgan_gpu')  # as in backend/cuda.py, which cannot run before
     assert found and found.submodule_search_locations, 'requirements/gpu.py comes first'
     folder = Path(found.submodule_search_locations[0], 'lib')
-    build('driver', scratch / 'libcuda.so.1')
-    build('cublas', scratch / 'libcublas.so')
-    build('cudnn', scratch / 'libcudnn.so.8')
+    packages = folder.parents[1]
+    build('driver', scratch / 'libcuda.so.1', packages)
+    build('cublas', scratch / 'libcublas.so', packages)
+    build('cudnn', scratch / os.path.basename(os.path.realpath(folder / 'libcudnn.so')), packages)
     with in_place_of(folder / 'libcublas.so', scratch), in_place_of(folder / 'libcudnn.so', scratch):
         flags = [os.environ.get('THEANO_FLAGS'), f'gpuarray.cache_path={scratch / "kernels"}']
         environment = {'LD_LIBRARY_PATH': str(scratch), 'THEANO_FLAGS': ','.join(filter(None, flags))}
@@ -63,7 +63,7 @@ def with_stubs(stubs, scratch):
 
 @contextlib.contextmanager
 def in_place_of(library, scratch):
-    """A link to the stub under the library's name, for as long."""
+    """A link to the virtual card's under the library's name, for as long."""
     aside = library.with_suffix('.aside')
     library.rename(aside)
     try:

@@ -1,4 +1,4 @@
-"""Makes the README's picture, of images that it draws: python docs/picture.py WEIGHTS"""
+"""Makes the README's picture, of images that it draws: python docs/picture.py WEIGHTS [PICTURE.jpg]"""
 
 import os
 import subprocess
@@ -72,7 +72,7 @@ def desk(random):
     return image
 
 
-def main(weights):
+def main(weights, output=str(ROOT / 'docs' / 'picture.jpg')):
     with tempfile.TemporaryDirectory() as folder:
         rows = []
         for draw in (odd_one_out, lighthouse, desk):
@@ -84,7 +84,7 @@ def main(weights):
         for row, draw in zip(rows, (odd_one_out, lighthouse, desk)):
             row.append(read_rgb(os.path.join(folder, 'maps', f'{draw.__name__}_overlay.jpg')))
     picture = np.hstack([np.vstack(row) for row in rows])
-    write_image(str(ROOT / 'docs' / 'picture.jpg'), shrink(picture, 1200, 600))
+    write_image(output, shrink(picture, 1200, 600))
 
 
-main(sys.argv[1])
+main(*sys.argv[1:])

@@ -1,9 +1,8 @@
 """SalGAN's generator: VGG-16's convolutions and their mirror image, from an RGB image to a saliency map."""
 
-from lasagne.nonlinearities import sigmoid
-
 from models import vgg16
-from models.layers import Conv2DLayer, Upscale2DLayer
+from models.layers import stack
+from utils import architecture
 
 
 def build(input_height, input_width, input_var, **initial):
@@ -33,15 +32,7 @@ def build(input_height, input_width, input_var, **initial):
     """
     check_size(input_height, input_width)
     net = vgg16.build(input_height, input_width, input_var, **initial)
-    layer = net['conv5_3']
-    for block in range(len(vgg16.BLOCKS), 0, -1):
-        filters, convolutions = vgg16.BLOCKS[block - 1]
-        if block < len(vgg16.BLOCKS):
-            layer = net[f'upool{block}'] = Upscale2DLayer(layer, 2)
-        for n in range(convolutions, 0, -1):
-            layer = net[f'uconv{block}_{n}'] = Conv2DLayer(layer, filters, **initial)
-    net['output'] = Conv2DLayer(layer, 1, filter_size=1, pad=0, nonlinearity=sigmoid, **initial)
-    return net
+    return stack(net, architecture.DECODER, **initial)
 
 
 def check_size(height, width):

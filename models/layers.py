@@ -1,31 +1,45 @@
 """The layers of Lasagne 0.2.dev1 that SalGAN is made of and that Lasagne 0.1 lacks or has differently."""
 
+from functools import partial
+
 import numpy as np
 import theano
 import theano.tensor as T
+from lasagne import nonlinearities
 from lasagne.init import Constant, GlorotUniform
-from lasagne.layers import Layer
+from lasagne.layers import DenseLayer, Layer
 from lasagne.nonlinearities import rectify
+from theano import OpFromGraph
 from theano.tensor.signal.pool import pool_2d
 
-from utils.weights import MEAN_BGR
+from utils import architecture
 
 
-class _Widen(theano.scalar.Cast):
-    """A cast to float64 whose gradient is cast back to the type of the input, as Theano's own is not."""
+class _Instead(theano.scalar.basic.Second):
+    """(a, b) -> b, with the gradient of a."""
 
     def grad(self, inputs, output_gradients):
-        return [theano.scalar.cast(output_gradients[0], inputs[0].type.dtype)]
+        return [output_gradients[0], theano.gradient.DisconnectedType()()]
+
+    def connection_pattern(self, node):
+        return [[True], [False]]
 
 
-_widen = T.Elemwise(_Widen(theano.scalar.float64, name='widen'))
+_instead = T.Elemwise(_Instead(theano.scalar.basic.transfer_type(1), name='instead'))
+
+
+@theano.tensor.opt.register_canonicalize
+@theano.gof.local_optimizer([T.Elemwise])
+def _what_is_there_instead(node):
+    """Once gradients are derived a is not needed, and need not be computed."""
+    return [node.inputs[1]] if node.op == _instead else False
 
 
 class RGBtoBGRLayer(Layer):
     """RGB images in 0..255 -> BGR minus VGG-16's mean colour."""
 
     def get_output_for(self, input, **kwargs):
-        mean = np.array(MEAN_BGR, theano.config.floatX).reshape(1, 3, 1, 1)
+        mean = np.array(architecture.MEAN_BGR, theano.config.floatX).reshape(1, 3, 1, 1)
         return input[:, ::-1] - mean
 
 
@@ -42,7 +56,7 @@ class Conv2DLayer(Layer):
         True convolves; False cross-correlates, as Caffe does and weights that come from it need.
     nonlinearity : function of the activation
     exact : bool
-        Sums the convolution and its gradients in float64, whatever floatX; input and output stay in floatX.
+        Sums the convolution in float64, whatever floatX; input, output and gradients stay in floatX.
     W, b : initialisers, arrays or shared variables
         Of shapes (num_filters, channels, filter_size, filter_size) and (num_filters,).
     """
@@ -76,11 +90,14 @@ class Conv2DLayer(Layer):
 
     def get_output_for(self, input, **kwargs):
         filters = self.filters()
-        if self.exact:
-            input, filters = _widen(input), _widen(filters)
-        activation = T.nnet.conv2d(input, filters, border_mode=self.pad, filter_flip=self.flip_filters)
-        activation = T.cast(activation, theano.config.floatX)
+        activation = self._convolved(input, filters)
+        if self.exact and activation.dtype != 'float64':
+            exact = self._convolved(T.cast(input, 'float64'), T.cast(filters, 'float64'))
+            activation = _instead(activation, T.cast(exact, activation.dtype))
         return self.nonlinearity(activation + self.b.dimshuffle('x', 0, 'x', 'x'))
+
+    def _convolved(self, input, filters):
+        return T.nnet.conv2d(input, filters, border_mode=self.pad, filter_flip=self.flip_filters)
 
     def filters(self):
         """The filters that the input is convolved with."""
@@ -129,9 +146,56 @@ class Upscale2DLayer(Layer):
         return input_shape[:2] + tuple(None if n is None else n * self.scale_factor for n in input_shape[2:])
 
     def get_output_for(self, input, **kwargs):
-        for axis in (2, 3):
-            input = T.extra_ops.repeat(input, self.scale_factor, axis)
-        return input
+        if theano.config.device == 'cpu':
+            return _upscaled(input, self.scale_factor)
+        return _with_gradient_by_a_pool(self.scale_factor)(input)
+
+
+def _upscaled(input, factor):
+    for axis in (2, 3):
+        input = T.extra_ops.repeat(input, factor, axis)
+    return input
+
+
+def _with_gradient_by_a_pool(factor):
+    """`_upscaled` for a card, where a pool sums over blocks faster than cuDNN's general reduction does."""
+    input = T.tensor4()
+    output = _upscaled(input, factor)
+    gradient = partial(_sum_over_blocks, factor)
+    return OpFromGraph([input], [output], inline=True, grad_overrides=gradient)
+
+
+def _sum_over_blocks(factor, inputs, output_gradients):
+    mean = pool_2d(output_gradients[0], ws=(factor, factor), ignore_border=True, mode='average_exc_pad')
+    return [mean * np.asarray(factor**2, mean.dtype)]
+
+
+def stack(net, layers, **keywords):
+    """`net` with `layers` of `utils.architecture` on top of its last one.
+
+    Parameters
+    ----------
+    net : dict of Lasagne layers
+    layers : sequence of `utils.architecture.Layer`
+    keywords
+        Of every convolution, see `Conv2DLayer`.
+    """
+    net = dict(net)
+    top = list(net.values())[-1]
+    for layer in layers:
+        nonlinearity = getattr(nonlinearities, layer.nonlinearity)
+        if layer.kind == architecture.POOL:
+            top = MaxPool2DLayer(top, layer.side)
+        elif layer.kind == architecture.UPSCALE:
+            top = Upscale2DLayer(top, layer.side)
+        elif layer.kind == architecture.DENSE:
+            top = DenseLayer(top, layer.units, nonlinearity=nonlinearity)
+        else:
+            kind = WeightNormConv2DLayer if layer.kind == architecture.WEIGHT_NORM else Conv2DLayer
+            side = {'filter_size': layer.side, 'pad': layer.side // 2, 'flip_filters': layer.flips}
+            top = kind(top, layer.units, nonlinearity=nonlinearity, **side, **keywords)
+        net[layer.name] = top
+    return net
 
 
 def _plus(size, difference):

@@ -36,6 +36,13 @@ class Model:
         self.input_var, self.output_var = T.tensor4('images'), T.tensor4('maps')
         self.net = generator.build(h, w, self.input_var, **initial)
 
+    FUNCTIONS: tuple = ('predictFunction',)
+
+    def compile(self):
+        """Compiles all functions now, each of which would else wait for its first use."""
+        for name in self.FUNCTIONS:
+            getattr(self, name)
+
     @cached_property
     def predictFunction(self):
         """images (batch, 3, h, w), RGB in 0..255 -> saliency maps (batch, 1, h, w) in 0..1."""

@@ -36,6 +36,12 @@ class ModelBCE(Model):
         super().__init__(w, h, batch_size, loss, downsample, weight_decay)
         self.G_lr = theano.shared(np.asarray(lr, theano.config.floatX), name='G_lr')
 
+    FUNCTIONS = ('predictFunction', 'G_trainFunction')
+
+    def networks(self):
+        """Name -> the layer in which that network ends, and the updates that train it."""
+        return {'generator': (self.net['output'], self.G_updates)}
+
     @cached_property
     def _objective(self):
         content = self.content_loss(get_output(self.net['output']))

@@ -11,6 +11,7 @@ from lasagne.updates import adagrad
 
 from models import discriminator
 from models.model import Model
+from utils.architecture import FC4_UNITS
 
 
 class ModelSALGAN(Model):
@@ -50,7 +51,7 @@ class ModelSALGAN(Model):
         loss='bce',
         downsample=4,
         weight_decay=0.0,
-        fc4_units=100,
+        fc4_units=FC4_UNITS,
     ):
         super().__init__(w, h, batch_size, loss, downsample, weight_decay)
         self.G_lr = theano.shared(np.asarray(G_lr, theano.config.floatX), name='G_lr')
@@ -58,6 +59,15 @@ class ModelSALGAN(Model):
         self.alpha = alpha
         truth = T.concatenate([self.output_var, self.input_var], axis=1)
         self.discriminator = discriminator.build(h, w, truth, fc4_units)
+
+    FUNCTIONS = ('predictFunction', 'G_trainFunction', 'D_trainFunction')
+
+    def networks(self):
+        """Name -> the layer in which that network ends, and the updates that train it."""
+        return {
+            'generator': (self.net['output'], self.G_updates),
+            'discriminator': (self.discriminator['prob'], self.D_updates),
+        }
 
     @cached_property
     def _objectives(self):

@@ -2,10 +2,8 @@
 
 from lasagne.layers import InputLayer
 
-from models.layers import Conv2DLayer, MaxPool2DLayer, RGBtoBGRLayer
-
-BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # filters, convolutions; a pool between blocks
-FROZEN_BLOCKS = 3  # conv1_1 .. conv3_3 keep ImageNet's weights
+from models.layers import RGBtoBGRLayer, stack
+from utils import architecture
 
 
 def build(input_height, input_width, input_var, **initial):
@@ -26,16 +24,12 @@ def build(input_height, input_width, input_var, **initial):
     """
     net = {'input': InputLayer((None, 3, input_height, input_width), input_var)}
     net['bgr'] = RGBtoBGRLayer(net['input'])
-    layer = net['bgr']
-    for block, (filters, convolutions) in enumerate(BLOCKS, 1):
-        for n in range(1, convolutions + 1):
-            # trained by Caffe, which cross-correlates
-            layer = Conv2DLayer(layer, filters, flip_filters=False, **initial)
-            layer.params[layer.b].add('regularizable')
-            if block <= FROZEN_BLOCKS:
-                for tags in layer.params.values():
+    net = stack(net, architecture.ENCODER, **initial)
+    for layer in architecture.ENCODER:
+        if layer.kind == architecture.CONVOLUTION:
+            params = net[layer.name].params
+            params[net[layer.name].b].add('regularizable')
+            if layer.name.startswith(architecture.FROZEN):
+                for tags in params.values():
                     tags.discard('trainable')
-            net[f'conv{block}_{n}'] = layer
-        if block < len(BLOCKS):
-            layer = net[f'pool{block}'] = MaxPool2DLayer(layer, 2)
     return net

@@ -19,6 +19,7 @@ from pathlib import Path
 DEBIAN = ['python3-pygpu', 'libgpuarray3', 'libgpuarray-dev']
 FOLDER = 'salgan_gpu'  # as in backend/cuda.py
 LIBRARIES = ['libnvrtc', 'libcublas', 'libcudnn']
+CAPABILITY = Path(__file__).with_name('capability.cpp')
 
 
 def main():
@@ -35,7 +36,7 @@ def main():
     folder = target / FOLDER
     if not (target / 'pygpu').exists():
         from_debian(target, folder)
-    forward(folder / 'lib', 'libcuda.so', driver_stand_in)
+    forward(folder / 'lib', 'libcuda.so', driver_stand_in, CAPABILITY)
     for name in LIBRARIES:
         found = sorted(target.glob(f'nvidia/*/lib/{name}.so.*'))
         if not found:
@@ -67,8 +68,8 @@ def from_debian(target, folder):
         copy(Path(scratch, 'usr/lib/python3/dist-packages/pygpu'), target / 'pygpu')  # last: it is whole
 
 
-def forward(folder, name, real):
-    """A library called `name` that has nothing but the need of another.
+def forward(folder, name, real, source=os.devnull):
+    """A library called `name` that has the need of another, and of its own what is in `source`.
 
     A symbolic link would not do: once loaded, a library is found by the name that it has for itself.
     """
@@ -76,19 +77,19 @@ def forward(folder, name, real):
         library = real(Path(scratch))
         output = Path(scratch, name)
         rpath = [f'-Wl,-rpath,{library.parent}'] if library.parent != Path(scratch) else []
-        compile_library(output, name, '-Wl,--no-as-needed', library, *rpath)
+        compile_library(output, name, source, '-Wl,--no-as-needed', library, *rpath)
         os.replace(output, folder / name)
 
 
 def driver_stand_in(scratch):
     """An empty libcuda.so.1: the driver may come later, and is found where the system has it."""
     library = scratch / 'libcuda.so.1'
-    compile_library(library, library.name)
+    compile_library(library, library.name, os.devnull)
     return library
 
 
-def compile_library(output, soname, *arguments):
-    command = ['g++', '-shared', '-x', 'c++', os.devnull, '-x', 'none', *arguments]
+def compile_library(output, soname, source, *arguments):
+    command = ['g++', '-shared', '-fPIC', '-O1', '-x', 'c++', source, '-x', 'none', *arguments]
     run(*command, f'-Wl,-soname,{soname}', '-o', output)
 
 

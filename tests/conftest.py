@@ -7,12 +7,48 @@ from pathlib import Path
 
 import pytest
 
+if 'PYTEST_XDIST_WORKER' in os.environ:  # there are as many as cores
+    os.environ.setdefault('OMP_NUM_THREADS', '1')
+    path = os.environ.pop('PYTHONPATH', '').removeprefix(os.getcwd()).lstrip(os.pathsep)  # not xdist's own
+    os.environ.update({'PYTHONPATH': path} if path else {})
+
+from tests import allowed_skips
+from tests.helpers import processes
+
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / 'tests' / 'golden'
 REFERENCE_DATA = Path(
     os.environ.get('SALGAN_REFERENCE_DATA', ROOT.parent / 'shared' / 'golden' / 'never-commit')
 )
-sys.path[:0] = [str(ROOT), str(GOLDEN), str(GOLDEN / 'metrics')]
+sys.path[:0] = [str(ROOT), str(GOLDEN), *(str(GOLDEN / name) for name in ('metrics', 'cases', 'datasets'))]
+
+pytest_configure = allowed_skips.pytest_configure
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """The tests of a group, or else of a file, run in one process; what takes longest begins first."""
+    for item in items:
+        if 'float64' in item.fixturenames:
+            item.add_marker(pytest.mark.xdist_group('float64'))
+        elif not item.get_closest_marker('xdist_group'):
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
+    items.sort(key=lambda item: FIRST.index(_group(item)) if _group(item) in FIRST else len(FIRST))
+
+
+def _group(item):
+    """The name that pytest-xdist makes of an item's groups."""
+    return '_'.join(sorted({mark.args[0] for mark in item.iter_markers('xdist_group')}))
+
+
+FIRST = [
+    'networks',
+    'float64_networks',
+    'test_training.py',
+    'test_predict.py',
+    'test_evaluate.py',
+    'networks_sanitised',
+]
 
 
 @pytest.fixture(scope='session')
@@ -35,41 +71,79 @@ def seeded_weights(tmp_path_factory):
     return path
 
 
-def script(name, *arguments, cwd=None, timeout=600, **environment):
-    """Runs one of the numbered scripts as a user would; returns the finished process, output as text."""
+@pytest.fixture(scope='session')
+def float64(tmp_path_factory):
+    """The folder of what float64 networks compute, see tests/helpers/float64.py."""
+    return _by_float64('quick', tmp_path_factory.mktemp('float64'))
+
+
+@pytest.fixture(scope='session')
+def float64_long(tmp_path_factory):
+    """The same for whole trajectories and large maps."""
+    return _by_float64('long', tmp_path_factory.mktemp('float64_long'))
+
+
+def _by_float64(which, folder):
+    """In a compile folder of its own, so that no lock holds it up."""
+    program = ROOT / 'tests' / 'helpers' / 'float64.py'
+    kept = ROOT / '.pytest_cache' / 'theano_float64'
+    flags = {'THEANO_FLAGS': with_flags('floatX=float64', f'base_compiledir="{kept}"')}
+    subprocess.run([sys.executable, program, folder, which], check=True, env={**os.environ, **flags})
+    return folder
+
+
+def with_flags(*flags):
+    """THEANO_FLAGS with some more."""
+    return ','.join(filter(None, [os.environ.get('THEANO_FLAGS'), *flags]))
+
+
+def script(name, *arguments, cwd=None, timeout=600, fresh=False, **environment):
+    """Runs one of the scripts as a user would; returns the finished process, output as text.
+
+    `fresh` for a Python of its own, where it would be forked from one that has imported the packages.
+    """
+    texts = [os.fsdecode(a) if isinstance(a, (bytes, os.PathLike)) else str(a) for a in arguments]
+    environment = {**os.environ, **environment}
+    if not fresh and processes.can_be_forked(environment):
+        return processes.forked(
+            processes.run_script,
+            *(str(ROOT / name), *texts),
+            cwd=cwd,
+            timeout=timeout,
+            environment=environment,
+        )
     return subprocess.run(
-        [
-            sys.executable,
-            str(ROOT / name),
-            *(os.fsdecode(a) if isinstance(a, (bytes, os.PathLike)) else str(a) for a in arguments),
-        ],
+        [sys.executable, str(ROOT / name), *texts],
         cwd=cwd,
         timeout=timeout,
         capture_output=True,
         text=True,
         errors='surrogateescape',
-        env={**os.environ, **environment},
+        env=environment,
     )
 
 
 def run_python(code, *arguments, **environment):
     """What `code` prints, run by another Python."""
     prelude = f'import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests" / "golden")!r}]\n'
+    texts = [prelude + code, *map(str, arguments)]
+    environment = {**os.environ, **environment}
+    if processes.can_be_forked(environment):
+        result = processes.forked(processes.run_code, *texts, environment=environment)
+        result.check_returncode()
+        return result.stdout
     return subprocess.run(
-        [sys.executable, '-c', prelude + code, *map(str, arguments)],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=True,
+        [sys.executable, '-c', *texts], env=environment, capture_output=True, text=True, check=True
     ).stdout
 
 
-def passes_when_compiled(name, sanitisers, folder):
-    """Compiles one of the C++ checks of this folder and runs it."""
+def passes_when_compiled(name, folder):
+    """Compiles one of the C++ checks of this folder with sanitisers and runs it."""
     from backend import native, theano
 
     program = folder / 'check'
     flags = [flag for flag in native.FLAGS if flag not in ('-shared', '-fPIC', '-O3')]
+    sanitisers = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all']
     command = [theano.config.cxx, '-O1', '-g', '-mavx2', '-mfma', *flags, *sanitisers, '-o', str(program)]
     subprocess.run([*command, str(ROOT / 'tests' / name)], check=True)
     quietly = {**os.environ, 'OMP_WAIT_POLICY': 'passive'}  # more threads than cores

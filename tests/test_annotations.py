@@ -7,7 +7,7 @@ import pytest
 
 from utils.data_sets import annotations
 from utils.data_sets.annotations import Annotations
-from utils.files import Unreadable
+from utils.errors import Unreadable
 
 
 def contents(images=3, workers=4):

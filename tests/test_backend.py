@@ -12,7 +12,7 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
-from backend import checks, flags, theano
+from backend import CannotRun, checks, flags, theano
 from tests.conftest import GOLDEN, ROOT, script
 
 SMALL_FUNCTION = """
@@ -49,7 +49,7 @@ def refused(**environment):
 
 def quiet(errors):
     """Whether nothing is said but what may be: that it compiles, and that another process does."""
-    notices = 'compiling the networks for this machine: once|INFO \\(theano.gof.compilelock\\)'
+    notices = 'compiling the networks for this machine: once|another process compiles the networks'
     return not re.sub(rf'({notices}).*\n', '', errors)
 
 
@@ -274,42 +274,38 @@ def test_a_compiler_that_fails(tmp_path):
     assert errors.splitlines()[-1].startswith('the C++ compiler /bin/false failed')
 
 
-def test_no_python_headers(monkeypatch, capsys, tmp_path):
+def test_no_python_headers(monkeypatch, tmp_path):
     monkeypatch.setattr(sysconfig, 'get_path', lambda name: str(tmp_path))
-    with pytest.raises(SystemExit) as end:
+    monkeypatch.setenv('THEANO_FLAGS', 'cxx=g++')
+    with pytest.raises(CannotRun) as end:
         checks.compiler()
-    assert end.value.code == 2
     version = f'{sys.version_info[0]}.{sys.version_info[1]}'
-    assert capsys.readouterr().err == (
+    assert str(end.value) == (
         f"Python's C headers are not in {tmp_path}: install them "
-        f'(Debian: apt-get install python{version}-dev)\n'
+        f'(Debian: apt-get install python{version}-dev)'
     )
 
 
 Version = namedtuple('Version', 'major minor micro')
 
 
-@pytest.mark.parametrize('version', [(2, 7), (3, 8), (3, 14), (4, 0)])
-def test_unsupported_pythons(version, monkeypatch, capsys):
+@pytest.mark.parametrize('version', [(2, 7), (3, 8), (3, 16), (4, 0)])
+def test_unsupported_pythons(version, monkeypatch):
     monkeypatch.setattr(sys, 'version_info', (*version, 0, 'final', 0))
-    with pytest.raises(SystemExit) as end:
+    with pytest.raises(CannotRun, match=f'is cpython {version[0]}.{version[1]}: make the environment again'):
         checks.python()
-    assert end.value.code == 2
-    sentence = capsys.readouterr().err
-    assert f'this is cpython {version[0]}.{version[1]}: make the environment again' in sentence
 
 
-@pytest.mark.parametrize('version', [(3, 9), (3, 10), (3, 11), (3, 12), (3, 13)])
+@pytest.mark.parametrize('version', [(3, minor) for minor in range(9, 16)])
 def test_supported_pythons(version, monkeypatch):
     monkeypatch.setattr(sys, 'version_info', (*version, 0, 'final', 0))
     checks.python()
 
 
-def test_other_implementations(monkeypatch, capsys):
+def test_other_implementations(monkeypatch):
     monkeypatch.setattr(sys, 'implementation', namedtuple('Implementation', 'name')('pypy'))
-    with pytest.raises(SystemExit):
+    with pytest.raises(CannotRun, match='this is pypy'):
         checks.python()
-    assert 'this is pypy' in capsys.readouterr().err
 
 
 def test_a_file_where_the_compile_folder_should_be(tmp_path):

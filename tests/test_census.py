@@ -5,13 +5,13 @@ import pytest
 
 from utils.data_sets import salicon
 from utils.data_sets.census import Census
+from utils.data_sets.data_set import DataSet, Fixations
 from utils.data_sets.preprocessing import Prepared
-from utils.data_sets.salicon import DataSet, Fixations
 
 
 def census(layout, split, images, recorded, samples, problems=()):
     """The lines for `images` images that together hold so many fixations and mouse samples."""
-    counted = Census(DataSet(layout, {}, [], [], 'fixations', 'none', {}))
+    counted = Census(DataSet(layout, {}, [], None))
     points = np.zeros((1, 2), np.int64)
     for i in range(images):
         share = [total if total is None else total * (i == 0) for total in (recorded, samples)]

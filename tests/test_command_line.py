@@ -78,13 +78,18 @@ def test_printable(text, shown):
     assert command_line.printable(text) == shown
 
 
+def test_counted():
+    assert [command_line.counted(n, 'image') for n in (0, 1, 2)] == ['0 images', '1 image', '2 images']
+
+
 def test_one_line():
     assert command_line.one_line('a\nname\tof four\\words') == 'a\\nname\\tof four\\words'
 
 
 def run(body, **environment):
     """What becomes of a script whose `main` has this body."""
-    code = f'import os, sys\nfrom utils.command_line import *\ndef main():\n    {body}\nrun(main)'
+    imports = 'import os, sys\nfrom utils import errors\nfrom utils.command_line import *'
+    code = f'{imports}\ndef main():\n    {body}\nrun(main)'
     process = subprocess.run(
         [sys.executable, '-c', code],
         cwd=ROOT,
@@ -115,6 +120,19 @@ def run(body, **environment):
         ),
         ('open("/no/such/file")', 3, '-c: /no/such/file: No such file or directory\n'),
         ('sys.exit(2)', 2, ''),
+        ('raise errors.Unreadable("a.png: broken")', 2, '-c: a.png: broken\n'),
+        (
+            'error = MemoryError(); error.size, error.fits = 8, 0; raise error',
+            3,
+            '-c: out of memory; what was finished is kept; not even one image fits: a smaller --size needs '
+            'less, or the CPU may have more\n',
+        ),
+        (
+            'error = MemoryError(); error.size, error.fits = 8, 2; raise error',
+            3,
+            '-c: out of memory; what was finished is kept; a batch of 8 is too large, one of 2 fits: '
+            '--batch-size 2\n',
+        ),
     ],
 )
 def test_exit_statuses(body, status, message):

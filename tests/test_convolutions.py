@@ -1,16 +1,18 @@
 """Training's convolutions: the layer and both gradients, where they are put in, and what falls back."""
 
+import json
+
 import inputs
 import numpy as np
 import pytest
 
-from backend import convolutions, lasagne, theano, winograd
-from models.model_bce import ModelBCE
-from models.model_salgan import ModelSALGAN
-from tests.conftest import passes_when_compiled, run_python
+from backend import convolutions, lasagne, native, theano
+from tests.conftest import passes_when_compiled
+from tests.helpers import networks
+from tests.helpers.engines import needs_cpp
 
+pytestmark = pytest.mark.xdist_group('networks')
 T = theano.tensor
-needs_avx2 = pytest.mark.skipif(not winograd.usable(), reason='no AVX2 and FMA here, or turned off')
 
 
 def ops(function):
@@ -32,14 +34,19 @@ def layer(filters, flip, upscaled, dtype='float32'):
     return [x, e], [y, *theano.grad(None, [x, shared], known_grads={y: e})]
 
 
-@needs_avx2
-@pytest.mark.parametrize('sanitisers', [[], ['-fsanitize=address,undefined', '-fno-sanitize-recover=all']])
-def test_every_gradient_against_plain_sums_in_float64(sanitisers, tmp_path):
+@needs_cpp
+def test_they_run_on_this_cpu():
+    assert native.usable(convolutions.engine)
+
+
+@needs_cpp
+@pytest.mark.xdist_group('sanitised')
+def test_every_gradient_against_plain_sums_in_float64(tmp_path):
     """Odd channel counts, sides of 1 to 256, any number of threads: tests/convolutions_check.cpp."""
-    passes_when_compiled('convolutions_check.cpp', sanitisers, tmp_path)
+    passes_when_compiled('convolutions_check.cpp', tmp_path)
 
 
-@needs_avx2
+@needs_cpp
 @pytest.mark.parametrize('upscaled', [False, True])
 @pytest.mark.parametrize('flip', [False, True])
 @pytest.mark.parametrize(
@@ -67,10 +74,10 @@ def test_a_layer_and_its_gradients_are_those_of_float64(n, channels, filters, ro
         np.testing.assert_allclose(array, expected, rtol=0, atol=3e-6 * np.abs(expected).max())
 
 
-@needs_avx2
+@needs_cpp
 def test_training_leaves_to_theano_the_last_layer_and_the_discriminator():
-    model = ModelSALGAN(32, 32)
-    for function, layers in ((ModelBCE(32, 32).G_trainFunction, 19), (model.G_trainFunction, 19)):
+    model = networks.model('salgan')
+    for function, layers in ((networks.model('bce').G_trainFunction, 19), (model.G_trainFunction, 19)):
         tasks = [op.task for op in ops(function)]
         # conv4_1's input is not trained
         assert [tasks.count(task) for task in range(3)] == [layers, layers - 1, layers]
@@ -81,12 +88,11 @@ def test_training_leaves_to_theano_the_last_layer_and_the_discriminator():
     assert not ops(model.D_trainFunction)
 
 
-@needs_avx2
+@needs_cpp
 def test_an_update_has_the_same_bytes_at_any_number_of_threads():
     after = []
     for threads in ('1', '2', '3'):
-        model = ModelBCE(48, 32, 3)
-        lasagne.layers.set_all_param_values(model.net['output'], inputs.generator_arrays(2))
+        model = networks.model('bce', seed=2)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv('OMP_NUM_THREADS', threads)
             model.G_trainFunction(*inputs.batch(1, 3, 48, 32))
@@ -96,7 +102,7 @@ def test_an_update_has_the_same_bytes_at_any_number_of_threads():
             np.testing.assert_array_equal(ours, first)
 
 
-@needs_avx2
+@needs_cpp
 def test_what_is_used_elsewhere_is_still_computed():
     """An upscaled input, or its gradient, that somebody asks for besides."""
     variables, (y, to_input, to_filters) = layer(np.ones((16, 16, 3, 3)), True, True)
@@ -130,7 +136,7 @@ def test_other_convolutions_are_left_alone():
         assert not ops(theano.function([x, given], y, on_unused_input='ignore'))
 
 
-@needs_avx2
+@needs_cpp
 def test_arrays_that_do_not_fit_are_refused():
     variables, outputs = layer(np.ones((16, 16, 3, 3)), True, False)
     function = theano.function(variables, outputs)
@@ -141,15 +147,10 @@ def test_arrays_that_do_not_fit_are_refused():
         function(np.zeros((2, 17, 4, 4), 'float32'), gradient)
 
 
-@pytest.mark.parametrize('environment', [{'SALGAN_CONV': 'corrmm'}, {'THEANO_FLAGS': 'floatX=float64'}])
-def test_theano_does_it_where_it_shall(environment):
-    code = """
-from models.model_bce import ModelBCE
-function = ModelBCE(32, 32, 1).G_trainFunction
-print(sorted({type(node.op).__name__ for node in function.maker.fgraph.toposort()}))
-"""
-    names = run_python(code, **environment)
-    assert (
-        not any(name in names for name in ('Convolution3x3', 'OneDNN', 'Chain'))
-        and 'CorrMM_gradWeights' in names
-    )
+def test_theano_does_it_where_it_shall(monkeypatch, float64):
+    monkeypatch.setenv('SALGAN_CONV', 'corrmm')
+    small = networks.names_of_ops(theano.function(*layer(np.ones((16, 16, 3, 3)), True, False)))
+    in_float64 = json.loads((float64 / 'ops.json').read_text())['G_trainFunction']
+    for names in (small, in_float64):
+        assert 'CorrMM' in names and 'CorrMM_gradWeights' in names and 'CorrMM_gradInputs' in names
+        assert not {'Convolution3x3', 'OneDNNConvolution', 'Chain'} & {*names}

@@ -1,14 +1,16 @@
 """Scores of one map, by both protocols, against the metrics called by hand."""
 
+import inspect
 import math
 
 import numpy as np
 import pytest
 
 from tests.helpers.evaluation_data import SIZE, STEMS, fixation_map, points, saliency_map
-from utils import metrics
-from utils.command_line import CouldNotStart
-from utils.data_sets import salicon
+from utils import VERSION, metrics
+from utils.data_sets.data_set import blurred_map
+from utils.errors import CouldNotStart
+from utils.evaluation import tuebingen
 from utils.evaluation.ground_truth import GroundTruth
 from utils.evaluation.scores import (
     METRICS,
@@ -17,7 +19,7 @@ from utils.evaluation.scores import (
     chosen,
     described,
     score,
-    score_item,
+    score_all,
     summary,
 )
 
@@ -39,7 +41,7 @@ def settings(protocol='mit', **changes):
 def test_mit(truth):
     found = score(saliency_map(0), STEM, truth, settings(others=0))
     ours, fixated = saliency_map(0) / 255, fixation_map(0) > 0
-    blurred = salicon.blurred_map(points(0), SIZE, 3.8)
+    blurred = blurred_map(points(0), SIZE, 3.8)
     others = sum((fixation_map(number) > 0).astype(int) for number in range(1, len(STEMS)))
     assert found.pop('AUC-Judd') == pytest.approx(metrics.auc_judd(ours, fixated), abs=1e-3)
     assert found == {
@@ -84,9 +86,13 @@ def test_another_baseline_is_brought_to_the_image(truth):
 @pytest.mark.parametrize('protocol', METRICS)
 def test_a_map_of_another_size_is_resized_as_the_protocol_does(truth, protocol):
     small = saliency_map(0)[::2, ::2]
-    resize = {'mit': metrics.resize_mit, 'salicon': metrics.resize_salicon}[protocol]
+    resize = {
+        'mit': metrics.resize_mit,
+        'salicon': metrics.resize_salicon,
+        'tuebingen': tuebingen.resized,
+    }[protocol]
     resized = score(resize(small, SIZE), STEM, truth, settings(protocol))
-    assert score(small, STEM, truth, settings(protocol)) == resized
+    assert score(small, STEM, truth, settings(protocol)) == pytest.approx(resized, abs=0, nan_ok=True)
 
 
 def test_a_score_depends_on_seed_and_image_only(truth):
@@ -110,11 +116,12 @@ def test_only_what_is_asked_for(truth):
 def test_items_that_cannot_be_scored_are_named(truth, tmp_path):
     (tmp_path / 'cut.png').write_bytes(b'\x89PNG')
     np.save(tmp_path / 'nan.npy', np.full(SIZE, np.nan))
-    for name in ('cut.png', 'nan.npy'):
-        stem, sentence, size = score_item((STEM, str(tmp_path / name)), truth, settings())
-        assert stem == STEM and name in sentence and size is None
-    stem, values, size = score_item((STEM, saliency_map(0)), truth, settings())
-    assert set(values) == set(METRICS['mit']) and size == SIZE
+    items = [(STEM, str(tmp_path / name)) for name in ('cut.png', 'nan.npy')]
+    scores, failed, seen = score_all(items, 2, truth, settings(), 2)
+    assert (scores, seen['resized'], len(failed)) == ({}, 0, 2)
+    assert 'cut.png' in failed[0] and 'nan.npy' in failed[1]
+    scores, failed, seen = score_all([(STEM, saliency_map(0)[1:])], 1, truth, settings(), 2)
+    assert set(scores[STEM]) == set(METRICS['mit']) and (failed, seen['resized']) == ([], 1)
 
 
 def test_summary_counts_images_where_the_metric_is_defined():
@@ -138,3 +145,18 @@ def test_what_shapes_the_numbers_is_told(truth):
     )
     assert described(settings(others=0), truth, 12, 0)['others'] == len(STEMS) - 1
     assert 'exact' in described(settings(), truth, 12, 0)['splits']
+
+
+def test_the_report_states_what_the_metrics_compute_with(truth, monkeypatch):
+    """Not numbers that were typed again, which a change of the metrics would leave behind."""
+    for function, parameter, constant in (
+        (metrics.auc_borji, 'step', metrics.STEP),
+        (metrics.auc_shuffled, 'step', metrics.STEP),
+        (metrics.salicon_auc, 'samples', metrics.SAMPLES),
+    ):
+        assert inspect.signature(function).parameters[parameter].default is constant
+    for number, name in enumerate(('STEP', 'JITTER', 'SAMPLES')):
+        monkeypatch.setattr(metrics, name, number)
+    mit, salicon = (described(settings(protocol), truth, 1, 0) for protocol in ('mit', 'salicon'))
+    assert (mit['step'], mit['jitter'], salicon['samples']) == (0, 1, 2)
+    assert mit['version'] == salicon['version'] == VERSION

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT, script
-from utils import weights
+from utils import architecture, weights
+from utils.files import LOCK
 
 SCRIPT = ROOT / 'weights' / 'fetch.py'
 NAME = 'discrim_modelWeights0090.npz'
@@ -28,7 +29,7 @@ def good(tmp_path_factory):
     """The bytes of a sound discriminator, as small as one may be (its fc4 has one unit)."""
     path = tmp_path_factory.mktemp('good') / 'a.npz'
     rng = np.random.RandomState(0)
-    weights.save(path, [rng.rand(*shape) for _, _, shape in weights.discriminator_layout(units=1)])
+    weights.save(path, [rng.rand(*shape) for _, _, shape in architecture.discriminator_layout(fc4_units=1)])
     return path.read_bytes()
 
 
@@ -72,6 +73,10 @@ def send(handler, data, length=None):
     handler.wfile.write(data)
 
 
+def visible(folder):
+    return sorted(path.name for path in folder.glob('*') if path.name != LOCK)
+
+
 class Folder:
     """A folder to fetch into, and a manifest of one file."""
 
@@ -107,15 +112,15 @@ class Folder:
 
     def refused(self, *arguments):
         """What a fetch says that gets nothing; nothing is left behind."""
-        before = sorted(self.file.parent.glob('*')) if self.file.parent.exists() else []
+        before = self.names
         process = self.fetch(*arguments)
         assert process.returncode == 2, process.stderr
-        assert sorted(self.file.parent.glob('*')) == before
+        assert self.names == before
         return process.stderr
 
     @property
     def names(self):
-        return sorted(file.name for file in self.file.parent.iterdir())
+        return visible(self.file.parent)
 
     @property
     def record(self):
@@ -288,7 +293,7 @@ def test_a_file_that_changed(folder, server, good, tmp_path):
     folder.write_manifest('/a')
     folder.fetched()
     other = tmp_path / 'other.npz'
-    weights.save(other, [np.ones(shape) for _, _, shape in weights.discriminator_layout(units=1)])
+    weights.save(other, [np.ones(shape) for _, _, shape in architecture.discriminator_layout(fc4_units=1)])
     folder.file.write_bytes(other.read_bytes())
     said = folder.refused()
     new, old = (hashlib.sha256(data).hexdigest() for data in (other.read_bytes(), good))
@@ -397,7 +402,8 @@ def test_archives_with_names_that_lead_elsewhere(folder, server, good):
     before = sorted(folder.path.rglob('*'))
     said = folder.refused()
     assert said.count(f': the archive does not hold {NAME}\n') == len(names)
-    assert sorted(set(folder.path.rglob('*')) - {folder.file.parent}) == before
+    left = {path for path in folder.path.rglob('*') if path.name != LOCK}
+    assert sorted(left - {folder.file.parent}) == before
     assert not os.path.lexists(f'/{NAME}')
     decoys = [(name, b'decoy') for name in names]
     server.pages['/model.zip'] = archive(*decoys, ('SalGAN/' + NAME, good))
@@ -478,7 +484,7 @@ def test_killed_and_run_again(folder, server, good, halting, how):
     if how == signal.SIGINT:
         assert process.returncode == 130
         assert said == 'fetch.py: interrupted; what was finished is kept\n'
-        assert list(folder.file.parent.iterdir()) == []
+        assert folder.names == []
     halting.set()
     folder.fetched()
     assert folder.file.read_bytes() == good
@@ -503,7 +509,7 @@ def test_two_at_once(folder, server, good, halting):
 
 def test_a_full_disk(folder, server, good, small_disk):
     big = small_disk.parent / 'big.npz'
-    weights.save(big, [np.ones(shape) for _, _, shape in weights.discriminator_layout(units=20)])
+    weights.save(big, [np.ones(shape) for _, _, shape in architecture.discriminator_layout(fc4_units=20)])
     folder.file = small_disk / NAME
     server.pages.update({'/a': big.read_bytes(), '/model.zip': archive((NAME, big.read_bytes()), compress=0)})
     for address in '/a', ('/model.zip',):
@@ -513,7 +519,7 @@ def test_a_full_disk(folder, server, good, small_disk):
         assert process.stderr == (
             f'fetch.py: {folder.file}: the disk is full; free some space and run the same command again\n'
         )
-        assert list(small_disk.iterdir()) == []
+        assert visible(small_disk) == []
     assert '/b' not in server.asked
 
 
@@ -532,8 +538,8 @@ def test_the_real_manifest():
     manifest = json.loads((ROOT / 'weights' / 'manifest.json').read_text())
     assert list(manifest) == ['gen_modelWeights0090.npz', 'discrim_modelWeights0090.npz', 'vgg16.pkl']
     layouts = {
-        'generator': weights.generator_layout(),
-        'discriminator': weights.discriminator_layout(units=60),
+        'generator': architecture.generator_layout(),
+        'discriminator': architecture.discriminator_layout(fc4_units=60),
     }
     for entry in manifest.values():
         if 'layout' in entry:

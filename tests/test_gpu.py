@@ -1,17 +1,21 @@
-"""device=cuda without a card: everything but the arithmetic, on stubs of the driver, cuBLAS and cuDNN."""
+"""device=cuda on the virtual card: what is said of a card, which graphs it gets, what its kernels compile to.
+
+tests/test_virtual_card.py holds the numbers.
+"""
 
 import json
 import os
 import re
-import subprocess
+import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.conftest import GOLDEN, ROOT
-from tests.helpers.gpu_environment import packages, run, variables
+from tests.helpers.gpu_environment import OTHERS, packages, python, run, variables
 
-CAPABILITIES = ['75', '86', '90']
+CAPABILITIES = ['50', '61', '75', '86', '90', '100', '120', '121']
 # compiled four times as fast, and never run
 QUICK = 'gcc.cxxflags=-O0'
 # of 13 + 13 + 1 convolutions of the generator the last 6 + 13 + 1 are trained; of the discriminator all 6,
@@ -22,12 +26,12 @@ CONVOLUTIONS = {
     'salgan G': {'Conv': 39, 'ConvGradW': 20, 'ConvGradI': 25},
     'salgan D': {'Conv': 39, 'ConvGradW': 12, 'ConvGradI': 10},
 }
-# of maxima in the networks, and of means in the content loss; no gradient goes to the frozen encoder's first
-# three pools, nor, when D is trained, to anything of the generator's
+# of maxima in the networks, of means in the content loss, and of upscaling's gradients; no gradient goes to
+# the frozen encoder's first three pools, nor, when D is trained, to anything of the generator's
 POOLS = {
     'predict': {'Pool': 4},
-    'bce G': {'Pool': 6, 'PoolGrad': 2},
-    'salgan G': {'Pool': 12, 'PoolGrad': 5},
+    'bce G': {'Pool': 10, 'PoolGrad': 2},
+    'salgan G': {'Pool': 16, 'PoolGrad': 5},
     'salgan D': {'Pool': 12, 'PoolGrad': 6},
 }
 WITHOUT_CUDNN = {
@@ -45,17 +49,6 @@ def card():
     return packages()
 
 
-def python(*arguments, cwd=ROOT, **environment):
-    return subprocess.run(
-        [sys.executable, *map(os.fspath, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=850,
-        env=environment,
-    )
-
-
 def started(card, flags='', **others):
     """(exit status, stdout, stderr) of `python -m backend`."""
     result = python('-m', 'backend', **variables(card, flags, **others))
@@ -69,24 +62,30 @@ def started(card, flags='', **others):
 def test_one_line_says_what_was_found(card):
     assert started(card) == (
         0,
-        'device=cuda: Stub, compute capability 8.6, driver for CUDA 12.6, cuDNN 8.9.7, TF32 off\n',
+        'device=cuda: Virtual card, compute capability 8.6, driver for CUDA 12.6, cuDNN 9.10.2, TF32 off\n',
         '',
     )
-    status, line, _ = started(card, STUB_CAPABILITY='50', NVIDIA_TF32_OVERRIDE='1')
+    status, line, _ = started(card, CARD_CAPABILITY='50', NVIDIA_TF32_OVERRIDE='1')
     assert status == 0 and 'compute capability 5.0' in line and line.endswith('TF32 on\n')
+
+
+@pytest.mark.long
+def test_every_card_from_maxwell_to_blackwell_is_named(card):
+    for capability in CAPABILITIES:
+        status, line, errors = started(card, CARD_CAPABILITY=capability)
+        assert (status, errors) == (0, '')
+        assert f'compute capability {int(capability) / 10}, ' in line
 
 
 @pytest.mark.parametrize(
     ('environment', 'sentence'),
     [
         ({'LD_LIBRARY_PATH': ''}, 'device=cuda: there is no driver of NVIDIA here (libcuda.so.1: '),
-        ({'STUB_INIT': '100'}, "device=cuda: NVIDIA's driver does not start (an error of the stub)"),
-        ({'STUB_CUDA': '12020'}, "device=cuda: NVIDIA's driver here is for CUDA 12.2, and CUDA 12.6 is what"),
-        ({'STUB_CAPABILITY': '35'}, 'device=cuda: Stub has compute capability 3.5, and Theano'),
-        ({'STUB_CAPABILITY': '100'}, 'device=cuda: Stub has compute capability 10.0, and Theano'),
-        ({'STUB_CAPABILITY': '120'}, 'device=cuda: Stub has compute capability 12.0, and Theano'),
+        ({'CARD_INIT': '100'}, "device=cuda: NVIDIA's driver does not start (an error of the virtual card)"),
+        ({'CARD_CUDA': '12010'}, "device=cuda: NVIDIA's driver here is for CUDA 12.1, and CUDA 12.2 is what"),
+        ({'CARD_CAPABILITY': '35'}, 'device=cuda: Virtual card has compute capability 3.5, and Theano'),
         (
-            {'STUB_MEMORY': '50000000'},
+            {'CARD_MEMORY': '50000000'},
             'device=cuda was asked for and cannot be used (Can not enable cuDNN as ',
         ),
     ],
@@ -105,16 +104,16 @@ def test_a_card_that_is_not_there(card):
 
 def test_03_ends_in_the_sentence(card, seeded_weights, tmp_path):
     command = ('03-predict.py', GOLDEN / 'network' / 'predict_exact.png', '--weights', seeded_weights)
-    result = python(*command, '--output', tmp_path, **variables(card, STUB_CAPABILITY='100'))
+    result = python(*command, '--output', tmp_path, **variables(card, CARD_CAPABILITY='35'))
     assert result.returncode == 2
     assert result.stderr.count('\n') == 1 and 'use another card, or run on the CPU' in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
 def test_without_cudnn_it_goes_on_and_says_so(card):
-    status, line, errors = started(card, STUB_CUDNN='4')
+    status, line, errors = started(card, CARD_CUDNN='4')
     assert status == 0 and 'no cuDNN' in line
-    assert errors == 'cuDNN cannot be used (an error of the stub): convolutions by cuBLAS, slower\n'
+    assert errors == 'cuDNN cannot be used (an error of the virtual card): convolutions by cuBLAS, slower\n'
     status, line, errors = started(card, 'dnn.enabled=False')
     assert (status, errors) == (0, '') and 'no cuDNN' in line
 
@@ -124,9 +123,16 @@ def test_cnmem_is_kept_in_the_pool_of_today(card):
         'from backend import theano; from theano.gpuarray.type import get_context;'
         'context = get_context(None); print(context.free_gmem / context.total_gmem)'
     )
-    result = python('-c', code, **variables(card, 'lib.cnmem=0.75', STUB_MEMORY=str(10**9)))
+    result = python('-c', code, **variables(card, 'lib.cnmem=0.5', CARD_MEMORY=str(10**9)))
     assert result.returncode == 0, result.stderr
-    assert 0.2 < float(result.stdout) < 0.26
+    assert 0.45 < float(result.stdout) < 0.51
+    # a desktop has 400 MB: 600 are free, of which 300 MB are left for cuBLAS and cuDNN
+    taken = {'CARD_MEMORY': str(1000 * 2**20), 'CARD_TAKEN': str(400 * 2**20)}
+    result = python('-c', code, **variables(card, 'lib.cnmem=1', **taken))
+    assert result.returncode == 0, result.stderr
+    assert 0.28 < float(result.stdout) < 0.31
+    status, _, errors = started(card, 'gpuarray.preallocate=1', **taken)
+    assert status == 2 and 'Trying to preallocate' in errors
 
 
 def test_where_debian_s_packages_cannot_be_had_it_says_so(tmp_path):
@@ -140,12 +146,81 @@ def test_where_debian_s_packages_cannot_be_had_it_says_so(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-# --- cuDNN's calls that are put back ---
+# --- newer cards ---
 
-CHOICES = r"""
+ASK = """
+import ctypes, os, sys
+for name in sys.argv[1:]:
+    driver = ctypes.CDLL(name)
+    heard = []
+    for attribute in (75, 76, 10):
+        value = ctypes.c_int()
+        assert driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, 0) == 0
+        heard.append(value.value)
+    print(*heard)
+"""
+
+
+def test_libgpuarray_hears_9_0_of_newer_cards_and_nobody_else_does(card):
+    libraries = [card / 'salgan_gpu' / 'lib' / 'libcuda.so', 'libcuda.so.1']
+    for capability, heard in (('86', '8 6 32'), ('90', '9 0 32'), ('100', '9 0 32'), ('121', '9 0 32')):
+        result = python('-c', ASK, *libraries, **variables(card, CARD_CAPABILITY=capability))
+        major, minor = divmod(int(capability), 10)
+        assert result.stdout.splitlines() == [heard, f'{major} {minor} 32'], result.stderr
+    result = python('-c', ASK, libraries[0], **variables(card, LD_LIBRARY_PATH=''))
+    assert result.returncode == 1  # no driver, and no crash
+
+
+PREPARE = """
+import os, sys, types
+package = types.ModuleType('backend')  # without Theano, which backend/__init__.py imports
+package.__path__ = ['backend']
+sys.modules['backend'] = package
+from backend import cuda, flags
+given = os.environ['THEANO_FLAGS']
+for capability in sys.argv[1:]:
+    os.environ.update(CARD_CAPABILITY=capability, THEANO_FLAGS=given)
+    cuda.prepare()
+    print(flags.value('gpuarray.cache_path'))
+"""
+
+
+def test_kernels_of_newer_cards_are_kept_apart(card, tmp_path):
+    """libgpuarray would offer one that was compiled for 12.0 to a 9.0, since both are called 9.0."""
+    base = f'base_compiledir={tmp_path}'
+    result = python('-c', PREPARE, *CAPABILITIES, **variables(card, base))
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == ['None'] * 5 + [
+        f'{tmp_path}/gpuarray_kernels-{capability}' for capability in CAPABILITIES[5:]
+    ]
+    result = python('-c', PREPARE, '120', **variables(card, f'{base},gpuarray.cache_path=mine'))
+    assert result.stdout == 'mine\n', result.stderr
+
+
+def test_the_context_is_made_once(card):
+    """Or, with flags of its own, by libgpuarray."""
+    _, _, errors = started(card, CARD_LOG='1')
+    assert 'the context ends' not in errors
+    status, _, errors = started(card, 'gpuarray.sched=multi', CARD_LOG='1')
+    assert (status, errors) == (0, 'the context ends\n')
+
+
+# --- include/cudnn.h: what it puts back, bounds and forbids ---
+
+HEADER = r"""
 #include <cudnn.h>
 #include <cstdio>
+#include <cstdlib>
 #include <initializer_list>
+extern "C" int (gpucontext_property)(gpucontext *, int property, void *value) {
+  *(size_t *)value = property == GA_CTX_PROP_LARGEST_MEMBLOCK ? (size_t)20 << 30 : 7;
+  return 0;
+}
+static void print_math(cudnnConvolutionDescriptor_t convolution) {
+  cudnnMathType_t math;
+  cudnnGetConvolutionMathType(convolution, &math);
+  std::printf("%s ", math == CUDNN_FMA_MATH ? "fma" : math == CUDNN_DEFAULT_MATH ? "default" : "other");
+}
 int main() {
   cudnnConvolutionFwdAlgo_t forward;
   cudnnConvolutionBwdFilterAlgo_t filter;
@@ -162,34 +237,54 @@ int main() {
     else if (a == CUDNN_STATUS_NOT_SUPPORTED && b == a && c == a)
       std::printf("none\n");
   }
+  for (int property : {GA_CTX_PROP_LARGEST_MEMBLOCK, GA_CTX_PROP_NUMPROCS}) {
+    size_t value = 0;
+    gpucontext_property(nullptr, property, &value);
+    std::printf("%zu\n", value);
+  }
+  const int one[] = {1, 1};
+  cudnnConvolutionDescriptor_t convolution;
+  cudnnCreateConvolutionDescriptor(&convolution);
+  for (const char *tf32 : {"0", "", "1"}) {
+    setenv("NVIDIA_TF32_OVERRIDE", tf32, 1);
+    cudnnSetConvolutionNdDescriptor(convolution, 2, one, one, one, CUDNN_CONVOLUTION, CUDNN_DATA_FLOAT);
+    print_math(convolution);
+    cudnnSetConvolutionMathType(convolution, CUDNN_DEFAULT_MATH);
+    print_math(convolution);
+    cudnnSetConvolutionMathType(convolution, CUDNN_TENSOR_OP_MATH);
+    print_math(convolution);
+    cudnnSetConvolutionNdDescriptor(convolution, 2, one, one, one, CUDNN_CONVOLUTION, CUDNN_DATA_DOUBLE);
+    print_math(convolution);
+  }
 }
 """
 
 
-@pytest.mark.parametrize('cudnn', [8, pytest.param(9, marks=pytest.mark.long)])
-def test_the_calls_that_cudnn_8_took_away_choose_within_the_limit(cudnn, tmp_path):
-    folder = packages(cudnn)
-    (tmp_path / 'choices.cpp').write_text(CHOICES)
-    includes = [f'-I{path}' for path in (ROOT / 'backend' / 'include', *folder.glob('nvidia/*/include'))]
-    library = next(folder.glob('nvidia/cudnn/lib/libcudnn.so.*'))
-    run(
-        'g++',
-        *includes,
-        tmp_path / 'choices.cpp',
-        library,
-        f'-Wl,-rpath,{library.parent}',
-        '-o',
-        tmp_path / 'a',
-    )
-    # the stub offers 5, which needs 2^60 bytes, then 4, which fails, then 3, which needs 1000 bytes
-    assert run(tmp_path / 'a').stdout == '5 5 5\n3 3 3\nnone\n'
+@pytest.mark.parametrize(
+    'which', ['pinned', *(pytest.param(other, marks=pytest.mark.nightly) for other in OTHERS)]
+)
+def test_cudnn_s_header(which, tmp_path):
+    folder = packages(which)
+    (tmp_path / 'header.cpp').write_text(HEADER)
+    includes = [ROOT / 'backend' / 'include', folder / 'salgan_gpu' / 'include']
+    includes += sorted(folder.glob('nvidia/*/include'))
+    library = next(folder.glob('nvidia/cudnn/lib/libcudnn.so.?'))
+    flags = [*(f'-I{path}' for path in includes), f'-Wl,-rpath,{library.parent}']
+    run('g++', *flags, tmp_path / 'header.cpp', library, '-o', tmp_path / 'a')
+    *chosen, workspace, other, math = run(tmp_path / 'a').stdout.splitlines()
+    # offered are 5, which needs 2^60 bytes, then 4, which fails, then 3, which needs 1000 bytes
+    assert chosen == ['5 5 5', '3 3 3', 'none']
+    assert (int(workspace), int(other)) == (2**30, 7)
+    # TF32 is forbidden whatever the environment says, but for the user's own word
+    forbidden, allowed = ['fma', 'fma', 'other', 'default'], ['default', 'default', 'other', 'default']
+    assert math.split() == [*forbidden, *forbidden, *allowed]
 
 
 # --- the graphs ---
 
 
-def graphs(card, flags, capability, *modes):
-    environment = variables(card, flags, STUB_CAPABILITY=capability)
+def graphs(card, flags, capability, *modes, **others):
+    environment = variables(card, flags, CARD_CAPABILITY=capability, **others)
     result = python('tests/helpers/gpu_graph.py', *modes, **environment)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
@@ -215,24 +310,45 @@ def with_cudnn():
     return {f'GpuDnn{kind}': kind for kind in kinds}
 
 
-def test_prediction_and_bce_are_cudnns(card):
-    check(graphs(card, QUICK, '86', 'bce'), with_cudnn())
-
-
 @pytest.mark.long
-@pytest.mark.parametrize('cudnn', [8, 9])
-@pytest.mark.parametrize('capability', CAPABILITIES)
-def test_every_function_is_cudnns(cudnn, capability):
-    check(graphs(packages(cudnn), '', capability, 'bce', 'salgan'), with_cudnn())
+def test_every_function_is_cudnns_and_every_kernel_assembles(card, tmp_path):
+    """Kernels are NVIDIA's NVRTC's for 9.0, and ptxas stands for the driver that translates them."""
+    found = graphs(card, QUICK, '120', 'bce', 'salgan', CARD_PTX=os.fspath(tmp_path))
+    check(found, with_cudnn())
+    kernels = sorted(tmp_path.glob('*.ptx'))
+    assert len(kernels) > 300
+    assemble(card, kernels, 'sm_100', 'sm_120')
 
 
-@pytest.mark.long
+def assemble(card, kernels, *architectures):
+    assembler = card / 'nvidia' / 'cuda_nvcc' / 'bin' / 'ptxas'
+    assembler.chmod(0o755)  # pip keeps no permissions
+    texts = [path.read_text() for path in kernels]
+    assert {target for text in texts for target in re.findall(r'\.target (\S+)', text)} == {'sm_90'}
+    jobs = [(path, f'--gpu-name={name}') for path in kernels for name in architectures]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(lambda job: run(assembler, job[1], job[0], '--output-file', os.devnull), jobs))
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize('which', OTHERS)
+def test_other_libraries(which):
+    check(graphs(packages(which), '', '120', 'bce', 'salgan'), with_cudnn())
+
+
+@pytest.mark.nightly
 @pytest.mark.parametrize('capability', CAPABILITIES)
+def test_every_function_at_every_capability(capability, card):
+    check(graphs(card, '', capability, 'bce', 'salgan'), with_cudnn())
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize('capability', ['75', '90'])
 def test_every_function_without_cudnn(capability, card):
     check(graphs(card, 'dnn.enabled=False', capability, 'bce', 'salgan'), WITHOUT_CUDNN)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_deterministic_algorithms(card):
     found = graphs(card, 'deterministic=more', '86', 'bce', 'salgan')
     assert {algorithm for graph in found.values() for algorithm in graph['algorithms']} == {
@@ -246,13 +362,14 @@ def test_deterministic_algorithms(card):
 
 
 def test_too_large_a_batch_ends_with_the_one_that_fits(card, seeded_weights, tmp_path):
-    """The maps of a card that computes nothing are nothing; what is held to is how much it has to hold."""
-    images = [GOLDEN / 'network' / name for name in ('predict_exact.png', 'predict_small.png')]
-    command = ['03-predict.py', *images, '--weights', seeded_weights, '--output', tmp_path / 'maps']
-    environment = variables(card, QUICK, STUB_MEMORY=str(190 * 2**20))
-    result = python(*command, '--batch-size', '2', **environment)
+    image = GOLDEN / 'network' / 'predict_small.png'
+    for name in 'abcdefgh':
+        shutil.copy(image, tmp_path / f'{name}.png')
+    command = ['03-predict.py', tmp_path, '--weights', seeded_weights, '--output', tmp_path / 'maps']
+    environment = variables(card, QUICK, computes=True, CARD_MEMORY=str(151 * 2**20))
+    result = python(*command, '--size', '64x48', '--batch-size', '8', **environment)
     assert result.returncode == 3, result.stderr
-    assert 'kept; a batch of 2 is too large, one of 1 fits: --batch-size 1\n' in result.stderr
+    assert 'kept; a batch of 8 is too large, one of 4 fits: --batch-size 4\n' in result.stderr
 
 
 # --- the benchmark ---
@@ -264,12 +381,17 @@ def test_the_benchmark_needs_a_card(card):
     assert result.stderr.startswith('device=cuda: there is no driver') and result.stderr.count('\n') == 1
 
 
-def test_the_benchmark_prints_its_table(card):
-    """Of a card that computes nothing, so that only the memory means something."""
-    options = ['--only', 'speed', '--torch', 'none', '--size', '64x48', '--runs', '1']
-    options += ['--batches', '2', '--updates']
-    result = python('benchmarks/gpu.py', *options, **variables(card, QUICK))
+@pytest.mark.long
+def test_the_benchmark_prints_its_table_and_writes_it_for_an_issue(card, tmp_path):
+    """The speed means nothing here."""
+    options = ['--only', 'speed', '--torch', 'none', '--size', '32x32', '--runs', '1', '--batches', '2']
+    options += ['--updates', '--find', '1', '--issue', tmp_path / 'issue.md']
+    result = python('benchmarks/gpu.py', *options, **variables(card, QUICK, computes=True))
     assert result.returncode == 0, result.stderr
-    rows = re.findall(r'^predict 2: (ours|ours, cuDNN chooses) +[\d.]+ +[\d.]+ +(\d+)$', result.stdout, re.M)
-    assert [name for name, _ in rows] == ['ours', 'ours, cuDNN chooses']
+    rows = re.findall(r'^predict 2: (ours[a-zA-Z, ]*) +[\d.]+ +[\d.]+ +(\d+)$', result.stdout, re.M)
+    assert [name.strip() for name, _ in rows] == ['ours', 'ours, cuDNN chooses', 'ours, cuDNN tries']
     assert all(int(megabytes) > 127 for _, megabytes in rows)  # the weights alone
+    algorithms = re.findall(r'^  algorithm \d: .* error (\S+)$', result.stdout, re.M)
+    assert len(algorithms) > 50 and all(float(error) < 1e-5 for error in algorithms)
+    issue = (tmp_path / 'issue.md').read_text()
+    assert issue.startswith('`benchmarks/gpu.py --only speed') and f'```\n{result.stdout}```\n' in issue

@@ -16,8 +16,8 @@ from tests.helpers.evaluation_data import (
     write_maps,
     write_mat,
 )
-from utils.command_line import CouldNotStart
-from utils.data_sets import salicon
+from utils.data_sets.data_set import blurred_map
+from utils.errors import CouldNotStart
 from utils.evaluation import ground_truth
 from utils.evaluation.ground_truth import GroundTruth, sample_stem
 from utils.samples import ImageContainer, InputType, Target, writer
@@ -103,13 +103,13 @@ def test_stems_of_samples(name, stem):
 
 def test_no_fixations_in_jpegs_or_blurred_maps(tmp_path):
     folder = write_fixation_maps(tmp_path)
-    cv2.imwrite(str(folder / 'smeared.jpg'), fixation_map(0))
+    cv2.imwrite(str(folder / 'smeared.jpg'), cv2.GaussianBlur(fixation_map(0), (0, 0), 1))
     cv2.imwrite(str(folder / 'blurred.png'), np.full(SIZE, 9, np.uint8))
     (folder / 'broken.png').write_bytes(b'\x89PNG')
     truth = ground_truth.read(str(folder))
     assert list(truth.images) == STEMS
     assert set(truth.unread) == {'smeared', 'blurred', 'broken'}
-    assert 'use PNG' in truth.unread['smeared'] and '--ground-truth' in truth.unread['blurred']
+    assert all('--ground-truth' in truth.unread[stem] for stem in ('smeared', 'blurred'))
 
 
 def test_no_images_larger_than_any(tmp_path):
@@ -132,7 +132,7 @@ def test_blurred_maps(tmp_path):
     truth = ground_truth.read(str(write_fixation_maps(tmp_path / 'fix')))
     made = truth.blurred(STEMS[0])
     # sigma 19 where the longer side is 640: 3.8 for 128
-    assert np.array_equal(made, salicon.blurred_map(np.argwhere(fixation_map(0)), SIZE, 3.8))
+    assert np.array_equal(made, blurred_map(np.argwhere(fixation_map(0)), SIZE, 3.8))
     write_maps(tmp_path / 'blurred', STEMS[1:])
     with pytest.raises(CouldNotStart, match=STEMS[0]):
         truth.blur_from(str(tmp_path / 'blurred'))

@@ -12,7 +12,7 @@ from tests.conftest import script
 from tests.helpers import hostile_images
 from tests.helpers.hostile_images import EITHER, IGNORED, READ, SKIPPED
 from utils.command_line import one_line
-from utils.files import Unreadable
+from utils.errors import Unreadable
 from utils.images import decode_rgb, read_rgb
 
 

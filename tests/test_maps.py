@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from tests.helpers.evaluation_data import write_mat
-from utils.command_line import CouldNotStart
+from utils.errors import CouldNotStart, Unreadable
 from utils.evaluation.maps import find_maps, match, read_map
-from utils.files import Unreadable
 
 MAP = np.arange(20, dtype=np.uint8).reshape(4, 5)
 
@@ -111,7 +110,7 @@ def test_broken_files_are_named(tmp_path, name, content):
 
 @pytest.mark.parametrize(
     'array',
-    [np.zeros((2, 3, 3)), np.zeros((0, 3)), np.zeros(4), np.array([['a']]), np.full((2, 2), np.nan),
+    [np.eye(6).reshape(3, 4, 3), np.zeros((0, 3)), np.zeros(4), np.array([['a']]), np.full((2, 2), np.nan),
      np.full((2, 2), np.inf), np.zeros((2, 2), complex)],
 )  # fmt: skip
 def test_arrays_that_are_no_maps(tmp_path, array):
@@ -121,7 +120,7 @@ def test_arrays_that_are_no_maps(tmp_path, array):
 
 
 def test_maps_larger_than_any_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr('utils.evaluation.maps.LARGEST', 19)
+    monkeypatch.setattr('utils.data_sets.readers.LARGEST', 19)
     cv2.imwrite(str(tmp_path / 'm.png'), MAP)
     with pytest.raises(Unreadable, match='m.png: 20 pixels'):
         read_map(str(tmp_path / 'm.png'))

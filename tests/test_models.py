@@ -1,9 +1,6 @@
 """The networks and what they compute, held to the original's records."""
 
 import json
-import os
-import subprocess
-import sys
 
 import inputs
 import numpy as np
@@ -13,21 +10,13 @@ from backend import lasagne
 from models import discriminator, generator
 from models.model_bce import ModelBCE
 from models.model_salgan import ModelSALGAN
-from tests.conftest import GOLDEN, ROOT
-from utils import weights
+from tests.conftest import GOLDEN
+from tests.helpers import networks, trajectory
+from utils import architecture
 
+pytestmark = pytest.mark.xdist_group('networks')
 NETWORK = GOLDEN / 'network'
 EPSILON = 1e-6
-
-
-def trajectory(record, folder, **environment):
-    output = folder / record.name
-    subprocess.run(
-        [sys.executable, ROOT / 'tests' / 'helpers' / 'trajectory.py', record, output],
-        check=True,
-        env={**os.environ, **environment},
-    )
-    return np.load(record), np.load(output)
 
 
 def described(net, layer):
@@ -97,8 +86,8 @@ def test_layers_are_named_ordered_and_shaped_as_in_the_original(size):
 def test_the_tables_of_weights_files_are_the_networks():
     model = ModelSALGAN(256, 192, fc4_units=60)
     for net, last, layout in (
-        (model.net, 'output', weights.generator_layout()),
-        (model.discriminator, 'prob', weights.discriminator_layout(units=60)),
+        (model.net, 'output', architecture.generator_layout()),
+        (model.discriminator, 'prob', architecture.discriminator_layout(fc4_units=60)),
     ):
         ours = [(a['layer'], a['name'], tuple(a['shape'])) for a in described(net, net[last])]
         assert ours == layout
@@ -107,7 +96,7 @@ def test_the_tables_of_weights_files_are_the_networks():
 def test_the_map_is_the_records():
     record = np.load(NETWORK / 'predict_map.npz')
     width, height = int(record['width']), int(record['height'])
-    model = ModelBCE(width, height, 1)
+    model = networks.model('bce')
     arrays = inputs.generator_arrays(int(record['generator_seed']), float(record['gain']))
     lasagne.layers.set_all_param_values(model.net['output'], arrays)
     images, _ = inputs.batch(int(record['batch_seed']), 1, width, height)
@@ -117,21 +106,40 @@ def test_the_map_is_the_records():
 
 
 @pytest.mark.parametrize('mode', ['bce', 'salgan'])
-def test_float64_training_follows_the_record(mode, tmp_path):
-    record, ours = trajectory(NETWORK / f'train_{mode}_float64.npz', tmp_path, THEANO_FLAGS='floatX=float64')
+def test_float64_training_follows_the_record_for_four_updates(mode, float64):
+    record, ours = np.load(NETWORK / f'train_{mode}_float64.npz'), np.load(float64 / f'train_{mode}.npz')
+    compared = [name for name in ours.files if name.startswith(('u1_', 'u2_', 'u4_'))]
+    assert len(compared) >= 18
+    costs = 'costs' if mode == 'salgan' else 'loss'
+    assert len(ours[costs]) == 4
+    for name in [*compared, costs]:
+        expected = record[name][:4] if name == costs else record[name]
+        np.testing.assert_allclose(ours[name], expected, rtol=1e-9, atol=0, err_msg=name)
+    assert_frozen(mode, ours)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('mode', ['bce', 'salgan'])
+def test_float64_training_follows_the_record(mode, float64_long):
+    record, ours = np.load(NETWORK / f'train_{mode}_float64.npz'), np.load(float64_long / f'train_{mode}.npz')
     compared = [name for name in ours.files if name in record.files]
     assert len(compared) > 20
     for name in compared:
         np.testing.assert_allclose(ours[name], record[name], rtol=1e-9, atol=0, err_msg=name)
+    assert_frozen(mode, ours)
+
+
+def assert_frozen(mode, ours):
     assert list(ours['unchanged']) == list(range(14))  # conv1_1 .. conv3_3 are never trained
     if mode == 'salgan':
         assert list(ours['disc_unchanged']) == [10, 13]  # nor is g
 
 
 @pytest.mark.parametrize('mode', ['bce', 'salgan'])
-def test_float32_training_stays_within_ten_times_the_noise(mode, tmp_path):
+def test_float32_training_stays_within_ten_times_the_noise(mode):
     """Chaotic in float32: held update by update through the fourth, and by each statistic up to there."""
-    record, ours = trajectory(NETWORK / f'train_{mode}.npz', tmp_path)
+    record = np.load(NETWORK / f'train_{mode}.npz')
+    ours = trajectory.replay(record)
     noise = json.loads((NETWORK / f'train_{mode}_noise.json').read_text())['noise']
     costs = 'costs' if mode == 'salgan' else 'loss'
     by_update = np.abs(ours[costs] - record[costs]).reshape(len(record[costs]), -1).max(axis=1)
@@ -185,8 +193,7 @@ def test_the_released_discriminator_has_60_units():
 
 
 def test_a_batch_predicts_what_its_images_predict_alone():
-    lasagne.random.set_rng(np.random.RandomState(1))
-    model = ModelBCE(64, 48, 3)
+    model = networks.model('bce', seed=1)
     images, _ = inputs.batch(5, 3, 64, 48)
     together = model.predictFunction(images)
     alone = [model.predictFunction(images[i : i + 1])[0] for i in range(3)]

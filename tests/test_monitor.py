@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers.training import sample, seeded_samples
 from utils import metrics
-from utils.command_line import CouldNotStart
+from utils.errors import CouldNotStart
 from utils.training import history, monitor
 
 

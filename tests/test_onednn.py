@@ -2,14 +2,18 @@
 
 import subprocess
 
+import inputs
 import numpy as np
 import pytest
 
-from backend import onednn, theano
+from backend import lasagne, onednn, theano
+from models.model_bce import ModelBCE
 from tests.conftest import run_python
+from tests.helpers import networks
+from tests.helpers.engines import needs_onednn
 
+pytestmark = pytest.mark.xdist_group('networks')
 T = theano.tensor
-needs_onednn = pytest.mark.skipif(not onednn.usable(), reason='oneDNN is not installed, or turned off')
 
 
 def layer(pad, flip, dtype='float32'):
@@ -22,6 +26,11 @@ def layer(pad, flip, dtype='float32'):
 def tasks(function):
     nodes = function.maker.fgraph.toposort()
     return sorted(node.op.task for node in nodes if isinstance(node.op, onednn.OneDNNConvolution))
+
+
+@needs_onednn
+def test_it_is_here():
+    assert onednn.usable()
 
 
 @needs_onednn
@@ -90,45 +99,31 @@ def test_arrays_that_do_not_fit_are_refused():
             function(images, np.zeros(shape, 'float32'), images)
 
 
-CODE = """
-import inputs, numpy as np
-from backend import lasagne, onednn
-from models.model_bce import ModelBCE
-if 'NOT_INSTALLED' in __import__('os').environ:
-    onednn._library = lambda: None
-model = ModelBCE(48, 32, 2)
-lasagne.layers.set_all_param_values(model.net['output'], inputs.generator_arrays(1))
-images, maps = inputs.batch(1, 2, 48, 32)
-for function in (model.predictFunction, model.G_trainFunction):
-    print(sorted({type(node.op).__name__ for node in function.maker.fgraph.toposort()}))
-np.save(sys.argv[1], model.predictFunction(images)[:, 0])
-print(model.G_trainFunction(images, maps))
-"""
-
-
 @needs_onednn
-def test_the_networks_by_each_of_the_three(tmp_path):
+def test_the_networks_by_each_of_the_three(monkeypatch):
     """SALGAN_CONV=onednn, corrmm and neither: other Ops, the same maps and cost; without oneDNN, CorrMM."""
-    results = {}
-    for name, environment in {
-        'winograd': {},
-        'onednn': {'SALGAN_CONV': 'onednn'},
-        'corrmm': {'SALGAN_CONV': 'corrmm'},
-        'not installed': {'SALGAN_CONV': 'onednn', 'NOT_INSTALLED': '1'},
-    }.items():
-        *ops, cost = run_python(CODE, tmp_path / f'{name}.npy', **environment).splitlines()
-        results[name] = ' '.join(ops), float(cost), np.load(tmp_path / f'{name}.npy')
-    ops = {name: result[0] for name, result in results.items()}
-    assert (
-        'OneDNNConvolution' in ops['onednn']
-        and 'CorrMM' not in ops['onednn']
-        and 'Chain' not in ops['onednn']
-    )
-    for name in ('corrmm', 'not installed'):
-        assert 'OneDNN' not in ops[name] and 'Chain' not in ops[name] and 'CorrMM_gradInputs' in ops[name]
-    for _, cost, maps in results.values():
-        assert cost == pytest.approx(results['corrmm'][1], rel=1e-4)
-        np.testing.assert_allclose(maps, results['corrmm'][2], rtol=0, atol=2e-5)
+    images, maps = inputs.batch(1, 2, 48, 32)
+    ops, costs, predictions = {}, {}, {}
+    for name, choice in (('neither', ''), ('onednn', 'onednn'), ('corrmm', 'corrmm')):
+        with monkeypatch.context() as patch:
+            patch.setenv('SALGAN_CONV', choice)
+            model = networks.model('bce', 1) if name == 'neither' else ModelBCE(48, 32, 2)
+            lasagne.layers.set_all_param_values(model.net['output'], inputs.generator_arrays(1))
+            predictions[name] = model.predictFunction(images)
+            costs[name] = model.G_trainFunction(images, maps)
+            ops[name] = {*networks.names_of_ops(model.predictFunction)}
+            ops[name].update(networks.names_of_ops(model.G_trainFunction))
+    assert 'OneDNNConvolution' in ops['onednn'] and not {'CorrMM', 'Chain'} & ops['onednn']
+    assert 'CorrMM_gradInputs' in ops['corrmm'] and not {'OneDNNConvolution', 'Chain'} & ops['corrmm']
+    for name in ('neither', 'onednn'):
+        assert costs[name] == pytest.approx(costs['corrmm'], rel=1e-4)
+        np.testing.assert_allclose(predictions[name], predictions['corrmm'], rtol=0, atol=2e-5)
+
+
+def test_without_it_theano_computes(monkeypatch):
+    monkeypatch.setenv('SALGAN_CONV', 'onednn')
+    monkeypatch.setattr(onednn, '_library', lambda: None)
+    assert 'CorrMM' in networks.names_of_ops(theano.function(*layer(1, True), on_unused_input='ignore'))
 
 
 def test_an_unknown_choice_is_refused():

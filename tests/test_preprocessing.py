@@ -1,6 +1,5 @@
 """01-data-preprocessing.py as a user runs it: the record, the three layouts, bad data, interruptions."""
 
-import contextlib
 import json
 import os
 import pickle
@@ -21,7 +20,9 @@ from tests.conftest import GOLDEN, ROOT, script
 from tests.helpers import layouts
 from tests.helpers.layouts import SIZE, tree
 from utils import samples
-from utils.data_sets import preprocessing, salicon
+from utils.data_sets import preprocessing, readers, salicon
+from utils.data_sets.data_set import blurred_map
+from utils.images import to_uint8
 from utils.samples import InputType
 
 RECORDS = GOLDEN / 'network' / 'preprocess'
@@ -95,13 +96,13 @@ def test_ten_real_images_in_each_layout(tmp_path, reference_data):
     for record in source.records:
         points = source.fixations(record).points
         location = raw.fixations(record).points
-        blurred = salicon.blurred_map(points, (480, 640))
+        blurred = blurred_map(points, (480, 640))
         layouts.write_mat_2015(tmp_path / 'mat', record.stem, blurred, points, (480, 640))
         seen = [
             {'location': location[i::3], 'fixations': np.random.default_rng(0).permutation(points[i::3])}
             for i in range(3)
         ]
-        layouts.write_gaze(tmp_path / 'gaze', record.stem, salicon.to_uint8(blurred), seen, (480, 640))
+        layouts.write_gaze(tmp_path / 'gaze', record.stem, to_uint8(blurred), seen, (480, 640))
     folders = {'json': reference_data / 'salicon10', 'mat': tmp_path / 'mat', 'gaze': tmp_path / 'gaze'}
     made = {}
     for name, folder in {**folders, 'mouse': tmp_path / 'gaze'}.items():
@@ -150,10 +151,11 @@ def test_the_maps_of_the_json_layout(tmp_path, reference_data):
 
 def test_splits_sizes_and_structure(tmp_path):
     folder = layouts.write_gaze_set(tmp_path / 'salicon', {'train': 3, 'val': 2, 'test': 2})
-    layouts.write_image(folder / 'images', 'train/x_train_and_val', layouts.photograph(9))
-    layouts.write_gaze(folder, 'train/x_train_and_val', np.full(SIZE, 5, np.uint8), layouts.observers(9))
+    layouts.write_image(folder / 'images', 'x_train_and_val', layouts.photograph(9))
+    layouts.write_gaze(folder, 'x_train_and_val', np.full(SIZE, 5, np.uint8), layouts.observers(9))
     message = run('--salicon', folder, '--output', tmp_path / 'out', '--size', '20x15')
     assert 'train 4 of 10 000, val 3 of 5 000, test 2 of 5 000' in message
+    assert 'x_train_and_val: in train and val, as its name says' in message
     assert 'sizes: 64 x 48 (8); SALICON: 640 x 480' in message
     made = read(tmp_path / 'out')
     assert [len(made[split]) for split in ('train', 'val', 'test')] == [4, 3, 2]
@@ -165,7 +167,7 @@ def test_splits_sizes_and_structure(tmp_path):
             assert (sample.saliency is None) == (split == 'test')
             path = tmp_path / 'out' / sample.image.filePath
             np.testing.assert_array_equal(cv2.imread(str(path))[:, :, ::-1], sample.image.data)
-    assert made['train'][-1].image.filePath == 'images/train/x_train_and_val.png'
+    assert made['train'][-1].image.filePath == 'images/x_train_and_val.png'
     np.testing.assert_array_equal(made['train'][-1].image.data, made['val'][-1].image.data)
     assert made['train'][0].fixation.imageType == InputType.fixationMapMatlab
 
@@ -278,7 +280,7 @@ PROBLEMS = {
     another_map: 'maps/{}.png: it is for 32 x 24, but',
     another_image: 'fixations/{}.mat: it is for 64 x 48, but',
     cut_fixations: 'fixations/{}.mat: the MATLAB file is cut short',
-    other_variable: 'fixations/{}.mat: no variable gaze in it (it holds J)',
+    other_variable: 'fixations/{}.mat: no variable gaze in it; it holds J',
 }
 
 
@@ -329,7 +331,7 @@ def test_json_with_missing_images_and_points(tmp_path):
 @pytest.mark.parametrize(
     'arguments, message',
     [
-        ([], 'say where SALICON is'),
+        ([], 'say where the data set is'),
         (['--salicon', 'nowhere'], 'no such file or folder'),
         (['--salicon', 'out'], 'no folder `fixations`'),
         (['--salicon', 'salicon', '--output', 'salicon'], 'choose another --output'),
@@ -436,7 +438,7 @@ def test_what_is_there_is_not_decoded_again(tmp_path, monkeypatch):
         (tmp_path / 'out' / kind / 'train').mkdir(parents=True)
     first = preprocessing.prepare(data_set.records[0], data_set, tmp_path / 'out', (16, 12))
     monkeypatch.setattr(preprocessing, 'decode', None)
-    monkeypatch.setattr(salicon, 'decode', None)
+    monkeypatch.setattr(readers, 'decode', None)
     second = preprocessing.prepare(data_set.records[0], data_set, tmp_path / 'out', (16, 12))
     assert pickle.dumps(first.samples) == pickle.dumps(second.samples)
 
@@ -452,34 +454,20 @@ def test_ctrl_c(many, tmp_path):
     assert not list((tmp_path / 'out').rglob('*.part')) and not list((tmp_path / 'out').rglob('*.pickle'))
 
 
-@contextlib.contextmanager
-def small_disk(folder, size):
-    """A file system of `size` mounted on `folder`; skips where that is not allowed."""
-    folder.mkdir()
-    mount = ['mount', '-t', 'tmpfs', '-o', f'size={size}', 'none', folder]
-    if shutil.which('mount') is None or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip('a small file system cannot be mounted here')
-    try:
-        yield folder
-    finally:
-        subprocess.run(['umount', folder], check=True)
-
-
 @pytest.mark.parametrize('size', ['200k', '1m', '8m'])
-def test_disk_full(many, tmp_path, size):
+def test_disk_full(many, small_disk, size):
+    subprocess.run(['mount', '-o', f'remount,size={size}', small_disk], check=True)
     folder, _ = many
     expected = tree(folder / 'list')
-    with small_disk(tmp_path / 'disk', size) as disk:
-        for _ in range(2):
-            message = run('--salicon', folder / 'salicon', '--output', disk / 'out', status=3)
-            assert 'the disk is full; free some space' in message
-            made = tree(disk / 'out')
-            assert made and made.items() <= expected.items()
+    for _ in range(2):
+        message = run('--salicon', folder / 'salicon', '--output', small_disk / 'out', status=3)
+        assert 'the disk is full; free some space' in message
+        made = tree(small_disk / 'out')
+        assert made and made.items() <= expected.items()
 
 
-def test_a_folder_that_cannot_be_written_to(tmp_path):
+def test_a_folder_that_cannot_be_written_to(small_disk, tmp_path):
     layouts.write_gaze_set(tmp_path / 'salicon', {'train': 1})
-    with small_disk(tmp_path / 'disk', '1m') as disk:
-        subprocess.run(['mount', '-o', 'remount,ro', disk], check=True)
-        message = run('--salicon', tmp_path / 'salicon', '--output', disk / 'out', status=2)
-        assert 'read-only' in message
+    subprocess.run(['mount', '-o', 'remount,ro', small_disk], check=True)
+    message = run('--salicon', tmp_path / 'salicon', '--output', small_disk / 'out', status=2)
+    assert 'read-only' in message

@@ -1,8 +1,10 @@
 """What the README says of the code."""
 
+import importlib
 import re
 
 from tests.conftest import ROOT
+from utils import VERSION
 
 README = (ROOT / 'README.md').read_text()
 CODE = [
@@ -12,8 +14,8 @@ CODE = [
 
 
 def test_every_note_in_the_code_names_a_deviation_of_the_list():
-    section = README.split('## Deviations')[1].split('\n## ')[0]
-    listed = [int(number) for number in re.findall(r'^(\d+)\. ', section, re.MULTILINE)]
+    text = (ROOT / 'docs' / 'deviations.md').read_text()
+    listed = [int(number) for number in re.findall(r'^(\d+)\. ', text, re.MULTILINE)]
     assert listed == list(range(1, len(listed) + 1))
     notes = [note for path in CODE for note in re.findall(r'# note:.*', path.read_text())]
     assert len(notes) > 10
@@ -29,6 +31,22 @@ def test_links_lead_somewhere():
         assert (ROOT / link).exists(), link
 
 
+def test_the_version_is_the_same_wherever_it_stands():
+    citation = (ROOT / 'CITATION.cff').read_text()
+    (version,), (date,) = (
+        re.findall(rf'^{key}: (\S+)$', citation, re.MULTILINE) for key in ('version', 'date-released')
+    )
+    changes = re.findall(r'^## (.*)$', (ROOT / 'CHANGELOG.md').read_text(), re.MULTILINE)
+    assert version == VERSION and changes[0] == f'{VERSION}, {date}'
+
+
+def options_of(name):
+    """The options of a script; of the numbered ones those too that modules add."""
+    if name.startswith('0'):
+        return importlib.import_module(name[: -len('.py')]).parser().format_help()
+    return re.findall(r"'(--[\w-]+)'", (ROOT / name).read_text())
+
+
 def test_commands_name_scripts_and_options_that_exist():
     blocks = '\n'.join(re.findall(r'```\n(.*?)```', README, re.DOTALL))
     commands = re.findall(
@@ -36,6 +54,20 @@ def test_commands_name_scripts_and_options_that_exist():
     )
     assert len(commands) > 5
     for name, arguments in commands:
-        code = (ROOT / name).read_text()
+        known = options_of(name)
         for option in re.findall(r'(?<= )--[\w-]+', arguments):
-            assert f"'{option}'" in code, f'{name} has no {option}'
+            assert option in known, f'{name} has no {option}'
+
+
+def test_the_figure_of_the_rooms_is_current():
+    from docs import rooms
+
+    assert (ROOT / 'docs' / 'rooms.svg').read_text() == rooms.svg()
+
+
+def test_the_documents_name_files_that_exist():
+    for path in (ROOT / 'CONTRIBUTING.md', *(ROOT / 'docs').glob('*.md')):
+        for name in re.findall(
+            r'`((?:utils|models|backend|weights|tests|docker|docs|benchmarks)/[\w/.]+)`', path.read_text()
+        ):
+            assert (ROOT / name).exists(), f'{path.name}: {name}'

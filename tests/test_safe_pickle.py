@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from utils import safe_pickle
-from utils.files import Unreadable
+from utils.errors import Unreadable
 
 TEN_GB = 10 * 2**30
 DEEP = 300_000
@@ -192,6 +192,7 @@ def test_missing_file(tmp_path):
 
 def peak():
     """Bytes of memory that this process ever held."""
-    resource = pytest.importorskip('resource')
+    import resource
+
     unit = 1 if sys.platform == 'darwin' else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

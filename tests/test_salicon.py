@@ -10,9 +10,9 @@ import scipy.io
 from tests.conftest import GOLDEN
 from tests.helpers import layouts
 from tests.helpers.layouts import SIZE
-from utils.command_line import CouldNotStart
 from utils.data_sets import salicon
-from utils.files import Unreadable
+from utils.data_sets.data_set import blurred_map, splits_of
+from utils.errors import CouldNotStart, Unreadable
 
 RECORDS = GOLDEN / 'network' / 'preprocess'
 
@@ -144,10 +144,10 @@ def test_the_real_images(reference_data):
 
 def test_the_blurred_map():
     points = np.array([[240, 320], [240, 320]])
-    blurred = salicon.blurred_map(points, (480, 640))
+    blurred = blurred_map(points, (480, 640))
     assert blurred.max() == blurred[240, 320] == 1 and blurred.min() == 0
     assert blurred[240, 320 + 19] == pytest.approx(np.exp(-0.5), abs=1e-3)
-    assert not salicon.blurred_map(np.zeros((0, 2), int), (48, 64)).any()
+    assert not blurred_map(np.zeros((0, 2), int), (48, 64)).any()
 
 
 @pytest.mark.parametrize(
@@ -159,13 +159,18 @@ def test_the_blurred_map():
         ('val/photo', ('val',)),
         ('train/a_valley', ('train',)),
         ('test/my_train', ('test',)),
-        ('train/of_train_and_val', ('train', 'val')),
+        ('train/of_train_and_val', ('train',)),
+        ('val/disere_train', ('val',)),
+        ('train2014/a_val', ('train',)),
+        ('Validation/x', ('val',)),
+        ('trainSet/a/b', ('train',)),
+        ('training_pictures/x', ()),
         ('photo', ()),
         ('holiday/photo', ()),
     ],
 )
 def test_splits(stem, splits):
-    assert salicon._splits(stem) == splits
+    assert splits_of(stem) == splits
 
 
 def test_files_are_joined_by_path_or_by_name(tmp_path):
@@ -285,8 +290,8 @@ def test_a_matrix_of_another_kind(tmp_path):
         'words',
     ):
         scipy.io.savemat(record.map, {'I': wrong})
-        with pytest.raises(Unreadable, match='a_train.mat: its variable I'):
+        with pytest.raises(Unreadable, match='a_train.mat: '):
             data_set.saliency_map(record)
-    scipy.io.savemat(record.map, {'J': np.ones(SIZE)})
-    with pytest.raises(Unreadable, match=r'no variable I in it \(it holds J\)'):
+    scipy.io.savemat(record.map, {'J': np.ones(SIZE), 'K': np.ones(SIZE)})
+    with pytest.raises(Unreadable, match='no matrix I in it; it holds J .float64 48 x 64., K'):
         data_set.saliency_map(record)

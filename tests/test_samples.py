@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import GOLDEN, ROOT
 from utils import samples
-from utils.files import Unreadable
+from utils.errors import Unreadable
 from utils.samples import ImageContainer, InputType, LoadState, Target
 
 RECORDS = GOLDEN / 'network' / 'preprocess'

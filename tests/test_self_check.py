@@ -96,7 +96,7 @@ def test_transposed_maps_show_by_their_shape(tmp_path):
     for number, stem in enumerate(STEMS):
         np.save(tmp_path / f'{stem}.npy', saliency_map(number).T)
     _, said = check(truth_of(), settings(), {stem: str(tmp_path / f'{stem}.npy') for stem in STEMS})
-    assert verdicts(said, 'the maps has 128 rows x 96 columns') == {WRONG}
+    assert verdicts(said, 'maps: 128 rows x 96 columns, the image: 96 rows x 128 columns') == {WRONG}
 
 
 def test_transposed_images_of_salicon_show_by_their_shape():
@@ -133,7 +133,7 @@ def test_one_image_is_too_few_to_be_certain():
     assert WRONG not in {verdict for verdict, _ in said}
     truth.add('none', np.zeros((0, 2), int), SIZE)
     _, said = check(truth, settings())
-    assert verdicts(said, '1 images have no fixations') == {UNSURE}
+    assert verdicts(said, '1 image without fixations') == {UNSURE}
 
 
 def test_nothing_fixated_at_all():

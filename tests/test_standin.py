@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.parameters import set_values
 from tests.conftest import script
+from utils.architecture import generator_layout
 from utils.images import read_grey, shrink
 from utils.metrics import auc_judd, auc_shuffled
-from utils.weights import generator_layout, read_generator, set_values
+from utils.weights import read_generator
 
 WIDTH, HEIGHT = 256, 192
 

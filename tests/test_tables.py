@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from utils.command_line import CouldNotStart
+from utils.errors import CouldNotStart
 from utils.evaluation.published import TABLES
 from utils.evaluation.scores import summary
 from utils.evaluation.tables import Report, as_csv, as_json, as_latex, as_markdown, check_outputs, write

@@ -1,12 +1,10 @@
 """02-train.py as a user runs it: what it refuses, what it leaves, and that it goes on where it stopped."""
 
 import json
-import os
 import shutil
 import signal
 import threading
 import time
-from argparse import Namespace
 from types import SimpleNamespace
 
 import cv2
@@ -17,14 +15,17 @@ from backend import memory
 from tests.conftest import script
 from tests.helpers.training import (
     arrays_of,
-    load_02,
+    options_of_02,
     sample,
     seeded_samples,
     start_02,
+    times_of,
+    train_02,
     wait_for_line,
     write_pickle,
 )
-from utils.command_line import HadToStop
+from utils.errors import HadToStop
+from utils.files import LOCK
 from utils.training import checkpoint, history
 from utils.training.state import State
 
@@ -61,7 +62,7 @@ def train(folder, *arguments, **keywords):
             r'trainData\.pickle: not a \.npz',
         ),
         (['--encoder', 'random'], r'5 of 5 samples do not fit --size 256x192: 0\.png \(16x16\)'),
-        (['--encoder', 'random', '--size', '16x16'], r'5 training samples do not fill one batch of 32'),
+        (['--encoder', 'random', '--size', '16x16'], r'5 training samples, too few for one batch of 32'),
         (['bce', '--bootstrap-epochs', '15'], r'--bootstrap-epochs'),
         (['bce', '--discriminator', 'a.npz'], r'--discriminator'),
         (['--force'], r'--force goes with --resume'),
@@ -94,7 +95,7 @@ def test_a_folder_that_holds_a_run_or_snapshots_is_left_alone(data, tmp_path, na
     assert done.returncode == 2
     assert '--resume' in done.stderr
     assert (tmp_path / name).read_bytes() == b'mine'
-    assert len(list(tmp_path.iterdir())) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {name, LOCK}
 
 
 def test_two_runs_do_not_share_a_folder(data, tmp_path):
@@ -132,7 +133,6 @@ def test_a_run_that_was_killed_and_interrupted_ends_in_the_same_bytes(data, tmp_
             assert process.poll() is None
         process.kill()
         process.wait()
-    (disturbed / f'.salgan-{os.getpid()}-3.part').write_bytes(b'of a process whose number runs again')
 
     # Ctrl-C, with a checkpoint after the update that was under way
     process = start_02(*endless, cwd=data, OMP_NUM_THREADS='1')
@@ -160,7 +160,7 @@ def test_a_run_that_was_killed_and_interrupted_ends_in_the_same_bytes(data, tmp_
         last_two
         | {f'checkpoint{2 * epoch:08d}.npz' for epoch in (epochs - 1, epochs)}
         | {f'validationRandomSaliencyPred_{epoch:04d}.png' for epoch in range(epochs)}
-        | {'validationRandomImage.png', 'validationRandomSaliencyGT.png', 'run.json', 'history.csv'}
+        | {'validationRandomImage.png', 'validationRandomSaliencyGT.png', 'run.json', 'history.csv', LOCK}
     )
     assert list((disturbed / 'tensorboard').iterdir())
     expected, found = arrays_of(undisturbed), arrays_of(disturbed)
@@ -173,7 +173,7 @@ def test_a_run_that_was_killed_and_interrupted_ends_in_the_same_bytes(data, tmp_
         np.testing.assert_array_equal(history.read(undisturbed)[column], history.read(disturbed)[column])
 
     # a finished run has nothing to do; with other settings, or no --resume, nothing is touched
-    before = {path: path.stat().st_mtime_ns for path in disturbed.rglob('*')}
+    before = times_of(disturbed)
     done = train(data, *arguments, '--output', disturbed, '--resume')
     assert (done.returncode, 'nothing to do' in done.stderr) == (0, True)
     done = train(data, *arguments, '--output', disturbed)
@@ -186,7 +186,7 @@ def test_a_run_that_was_killed_and_interrupted_ends_in_the_same_bytes(data, tmp_
     done = train(data, *arguments, *other, '--train', 'data/validationData.pickle')
     assert done.returncode == 2
     assert 'training data was' in done.stderr
-    assert before == {path: path.stat().st_mtime_ns for path in disturbed.rglob('*')}
+    assert before == times_of(disturbed)
 
 
 # --- the loop, with a model that costs nothing ---
@@ -210,10 +210,7 @@ def toy_model(costs, parameters=(1.0,)):
         return call
 
     return SimpleNamespace(
-        net={'output': layer},
-        discriminator={'prob': layer},
-        G_updates={},
-        D_updates={},
+        networks=lambda: {'generator': (layer, {}), 'discriminator': (layer, {})},
         G_trainFunction=function('G'),
         D_trainFunction=function('D'),
         predictFunction=lambda images: images[:, :1] / 255,
@@ -230,21 +227,12 @@ def numbered_samples(count):
 
 
 def run_loop(folder, model, samples, orders, state=None, interrupted=None, **changes):
-    options = Namespace(
-        mode='bce',
-        output=str(folder),
-        epochs=2,
-        batch_size=2,
-        snapshot_every=5,
-        keep=None,
-        loss='bce',
-        downsample=4,
-        tensorboard=False,
-    )
+    options = options_of_02('bce', '--output', folder, '--epochs', 2, '--batch-size', 2)
     vars(options).update(changes)
     state = state or State(np.random.RandomState(0))
     interrupted = interrupted or threading.Event()
-    status = load_02().train(options, model, state, samples, iter(orders), [], samples[0], interrupted)
+    training = train_02.Training(options, model, state, samples, [], samples[0])
+    status = train_02.train(training, iter(orders), interrupted)
     return status, state
 
 
@@ -329,9 +317,9 @@ def test_too_little_memory_is_called_so_with_what_fits(fits, tmp_path):
 
     model = toy_model([])
     model.G_trainFunction = fail
-    advice = ['not even one image fits', 'a batch of 2 is too large, one of 1 fits: --batch-size 1'][fits]
-    with pytest.raises(memory.OutOfMemory, match=advice):
+    with pytest.raises(memory.OutOfMemory) as error:
         run_loop(tmp_path, model, numbered_samples(2), [[0, 1]])
+    assert (error.value.size, error.value.fits) == (2, fits)
 
 
 def test_ctrl_c_ends_after_the_current_update_and_the_epoch_goes_on_from_there(tmp_path):

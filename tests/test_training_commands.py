@@ -13,7 +13,16 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
-from tests.helpers.training import forked, load_02, sample, seeded_samples, small_build, write_pickle
+from tests.helpers.training import (
+    forked,
+    options_of_02,
+    sample,
+    seeded_samples,
+    small_build,
+    times_of,
+    write_pickle,
+)
+from utils.files import LOCK
 from utils.training import history
 
 # 01 writes them there, and 02 looks for them there
@@ -50,10 +59,7 @@ def settings(folder='snapshots'):
 
 
 def parsed(command):
-    module = load_02()
-    options = module.parser().parse_args(command)
-    module.complete(options)
-    return vars(options)
+    return vars(options_of_02(*command))
 
 
 ORIGINALS = {'epochs': 301, 'batch_size': 32, 'loss': 'bce', 'downsample': 4, 'weight_decay': 0.0}
@@ -100,7 +106,7 @@ def test_without_a_mode_it_is_salgan_from_the_files_of_01_and_its_files_are_the_
             'validationRandomSaliencyPred_0000.png',
         ],
         *['validationRandomImage.png', 'validationRandomSaliencyGT.png'],
-        *['run.json', 'history.csv', 'checkpoint00000003.npz', 'checkpoint00000006.npz'],
+        *['run.json', LOCK, 'history.csv', 'checkpoint00000003.npz', 'checkpoint00000006.npz'],
     }
     columns = history.read('snapshots')
     costs = ['G_objective', 'D_objective', 'content_loss']
@@ -196,12 +202,12 @@ def test_tensorboard_gets_every_epochs_row_and_every_snapshots_maps(folder):
 
 def test_a_finished_run_has_nothing_to_do_and_more_epochs_go_on(folder):
     assert run('bce', *SMALL)[0] == 0
-    before = {path: path.stat().st_mtime_ns for path in (folder / 'snapshots').iterdir()}
+    before = times_of(folder / 'snapshots')
     status, said = run('bce', *SMALL, '--resume')
     assert (status, 'nothing to do' in said) == (0, True)
     status, said = run('bce', *SMALL)
     assert (status, '--resume' in said) == (2, True)
-    assert before == {path: path.stat().st_mtime_ns for path in (folder / 'snapshots').iterdir()}
+    assert before == times_of(folder / 'snapshots')
     assert run('bce', *SMALL, '--resume', '--epochs', '3')[0] == 0
     assert history.read('snapshots')['epoch'] == [0, 1, 2]
 
@@ -250,7 +256,7 @@ def test_a_full_disk_ends_a_run_and_room_lets_it_go_on(small_disk):
     status, said = run('bce', *SMALL, *where, '--resume', '--snapshot-every', '1')
     assert (status, 'the disk is full' in said) == (3, True)
     assert before.keys() <= {*(small_disk / 'run').iterdir()}
-    assert not list((small_disk / 'run').glob('.*'))
+    assert not list((small_disk / 'run').glob('.*.part'))
     (small_disk / 'filler').unlink()
     assert run('bce', *SMALL, *where, '--resume')[0] == 0
     assert run('bce', *SMALL, '--output', 'elsewhere')[0] == 0
@@ -311,4 +317,4 @@ def test_what_are_no_samples_is_refused_by_name_and_nothing_runs(folder, name, h
     status, said = run('bce', *SMALL)
     assert (status, name in said) == (2, True)
     assert {path.name for path in folder.iterdir()} == {'data', 'said.txt', 'snapshots'}
-    assert not list((folder / 'snapshots').iterdir())
+    assert os.listdir(folder / 'snapshots') == [LOCK]

@@ -8,8 +8,7 @@ import pytest
 
 from tests.helpers.training import sample, seeded_samples, write_pickle
 from utils import samples
-from utils.command_line import CouldNotStart, HadToStop
-from utils.files import Unreadable
+from utils.errors import CouldNotStart, HadToStop, Unreadable
 from utils.training import data as training_data
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import script
 from tests.helpers.training import arrays_of, forked, seeded_samples, start_02, wait_for_line, write_pickle
-from utils import weights
+from utils import architecture, weights
 from utils.training import checkpoint, history
 
 KILLS = 20
@@ -206,8 +206,8 @@ def test_the_bootstrap_is_a_run_of_bce_that_salgan_starts_from(data, tmp_path):
 def test_what_the_networks_start_from(data, tmp_path):
     """The frozen arrays come back as they were, and the discriminator has the units of its file."""
     rng = np.random.RandomState(0)
-    encoder = [rng.randn(*shape).astype('float32') * 0.02 for _, _, shape in weights.encoder_layout()]
-    layout = weights.discriminator_layout(32, 32, 60)
+    encoder = [rng.randn(*shape).astype('float32') * 0.02 for _, _, shape in architecture.encoder_layout()]
+    layout = architecture.discriminator_layout(32, 32, 60)
     discriminator = [rng.randn(*shape).astype('float32') * 0.02 for _, _, shape in layout]
     weights.save(tmp_path / 'encoder.npz', encoder)
     weights.save(tmp_path / 'discriminator.npz', discriminator)
@@ -225,7 +225,7 @@ def test_what_the_networks_start_from(data, tmp_path):
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize(('presses', 'says'), [(1, '--resume goes on'), (2, 'ended at once')])
+@pytest.mark.parametrize(('presses', 'says'), [(1, '--resume continues'), (2, 'ended at once')])
 def test_one_ctrl_c_ends_with_a_checkpoint_and_two_at_once(tmp_path, presses, says):
     for name in ('train', 'validation'):  # an update of theirs takes long enough to press twice
         write_pickle(tmp_path / f'{name}.pickle', seeded_samples(1, 8, 128, 96))

@@ -14,7 +14,7 @@ TRAINING = """bce --size 128x96 --validation data/trainData.pickle --generator w
 STEPS = ['--learning-rate 0.006 --epochs 45', '--learning-rate 0.002 --epochs 60 --resume --force']
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.timeout(14400)
 def test_ten_images_are_learned(reference_data, tmp_path):
     def run(name, *arguments):

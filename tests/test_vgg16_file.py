@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import GOLDEN
 from tests.test_safe_pickle import array_of_python_2
-from utils.command_line import CouldNotStart
+from utils.errors import CouldNotStart
 from utils.training import vgg16_file
 
 SHAPES = json.loads((GOLDEN / 'network' / 'vgg16_structure.json').read_text())['shapes of the 26']

@@ -8,16 +8,12 @@ import argparse
 import errno
 import os
 import sys
+import threading
+
+from utils import VERSION
+from utils.errors import CouldNotStart, HadToStop
 
 DONE, SKIPPED, COULD_NOT_START, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
-
-
-class CouldNotStart(Exception):
-    """A user's mistake found before any work was done: one sentence that says what to do; exit status 2."""
-
-
-class HadToStop(Exception):
-    """Work that could not go on (disk full, non-finite cost): one sentence; exit status 3."""
 
 
 class _HelpFormatter(argparse.HelpFormatter):
@@ -31,13 +27,17 @@ class _HelpFormatter(argparse.HelpFormatter):
 
 
 def argument_parser(description, epilog=None):
-    """An `argparse.ArgumentParser` whose help shows every default.
+    """An `argparse.ArgumentParser` whose help shows every default, with --version.
 
     An option whose default is None writes what that means into its help: 'at most N (default: all)'.
     """
-    return argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         description=description, epilog=epilog, formatter_class=_HelpFormatter, allow_abbrev=False
     )
+    parser.add_argument(
+        '-V', '--version', action='version', version=f'SalGAN {VERSION}', help='show the version and exit'
+    )
+    return parser
 
 
 def size(text):
@@ -70,11 +70,42 @@ def whole(text):
     return int(text)
 
 
+def number(text):
+    """A finite number of at least 0."""
+    value = float(text)
+    if not 0 <= value < float('inf'):
+        raise argparse.ArgumentTypeError(f'{text!r} is not a number of at least 0')
+    return value
+
+
+def positive_number(text):
+    """A finite number above 0."""
+    if not number(text):
+        raise argparse.ArgumentTypeError(f'{text!r} is not a number above 0')
+    return number(text)
+
+
 def say(message):
     """One line on stderr, where messages go; stdout is for results. Safe beside a progress bar."""
-    from tqdm import tqdm
+    _tqdm().write(printable(message), file=sys.stderr)
 
-    tqdm.write(printable(message), file=sys.stderr)
+
+def show(text):
+    """Prints a result on stdout, whatever its encoding: what that lacks is written in other characters."""
+    if sys.stdout is not None:  # it is where the caller has closed it
+        encoding = sys.stdout.encoding or 'utf-8'
+        print(''.join(_in(encoding, character) for character in printable(text)), end='')
+
+
+def _in(encoding, character):
+    try:
+        character.encode(encoding)
+    except UnicodeEncodeError:
+        return _PLAIN.get(character) or character.encode('unicode_escape').decode()
+    return character
+
+
+_PLAIN = {'†': '+', '±': '+-', '–': '-'}
 
 
 def printable(text):
@@ -88,18 +119,39 @@ def one_line(text):
     return printable(text).replace('\n', '\\n')
 
 
+def counted(number, noun):
+    """'1 image', '2 images', for messages."""
+    return f'{number} {noun}' + ('' if number == 1 else 's')
+
+
+def listed(names, most=10):
+    """'a, b and 3 more', for messages."""
+    names = list(names)
+    more = f' and {len(names) - most} more' if len(names) > most else ''
+    return ', '.join(map(str, names[:most])) + more
+
+
 def progress(iterable=None, **keywords):
     """A tqdm bar on stderr; none where stderr is no terminal."""
+    return _tqdm()(iterable, file=sys.stderr, disable=None, dynamic_ncols=True, **keywords)
+
+
+def _tqdm():
+    """tqdm with a lock for threads only. Its own is for processes too; from Python 3.14 on another process
+    watches over that one, and warns of a leak if this one ends by `os._exit`."""
     from tqdm import tqdm
 
-    return tqdm(iterable, file=sys.stderr, disable=None, dynamic_ncols=True, **keywords)
+    if not hasattr(tqdm, '_lock'):
+        tqdm.set_lock(threading.RLock())
+    return tqdm
 
 
 def run(main):
     """Calls `main()` and exits with its status (None counts as 0); no traceback for a user's mistake."""
     try:
         status = main() or DONE
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except CouldNotStart as error:
         status = _end(error, COULD_NOT_START)
     except HadToStop as error:
@@ -107,14 +159,9 @@ def run(main):
     except KeyboardInterrupt:
         status = _end('interrupted; what was finished is kept', INTERRUPTED)
     except MemoryError as error:
-        advice = getattr(error, 'advice', 'smaller batches or images need less')
-        status = _end(f'out of memory; what was finished is kept; {advice}', STOPPED)
-    except ModuleNotFoundError as error:  # tqdm may be what is missing: no `say`
-        print(
-            f'{os.path.basename(sys.argv[0])}: {error} for {sys.executable}: make the environment with '
-            '`make demo`, and use its .venv/bin/python',
-            file=sys.stderr,
-        )
+        status = _end(f'out of memory; what was finished is kept; {_what_fits(error)}', STOPPED)
+    except (ImportError, SyntaxError) as error:  # tqdm may be what is missing: no `say`
+        print(f'{os.path.basename(sys.argv[0])}: {_what_to_import(error)}', file=sys.stderr)
         status = COULD_NOT_START
     except BrokenPipeError:  # the reader of stdout has gone, as in `04-evaluate.py | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -122,6 +169,35 @@ def run(main):
     except OSError as error:
         status = _end(describe(error), STOPPED)
     sys.exit(status)
+
+
+def _what_to_import(error):
+    """Why a package cannot be imported, and what to do."""
+    if getattr(error, 'name', None) == 'fcntl':
+        return (
+            f'this runs on Linux, and not on {sys.platform}: on macOS use Docker (docker/README.md) or a '
+            'virtual machine, on Windows WSL 2'
+        )
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    folders = os.environ.get('PYTHONPATH')
+    if folders and not sys.flags.ignore_environment:
+        return (
+            f'{reason}: PYTHONPATH={folders} may bring packages of another Python; unset it, or start with '
+            '`python -E`'
+        )
+    advice = 'make the environment with `make demo`, and use its .venv/bin/python'
+    return f'{reason} for {sys.executable}: {advice}'
+
+
+def _what_fits(error):
+    """What needs less memory. A MemoryError may have tried it out: the sizes of the batch that was too large
+    and of the largest that fits, 0 for none, are its `size` and `fits` (see `backend.memory.OutOfMemory`)."""
+    fits = getattr(error, 'fits', None)
+    if fits is None:
+        return 'smaller batches or images need less'
+    if not fits:
+        return 'not even one image fits: a smaller --size needs less, or the CPU may have more'
+    return f'a batch of {error.size} is too large, one of {fits} fits: --batch-size {fits}'
 
 
 def describe(error):

@@ -1,18 +1,20 @@
 """Files on disk: written under a temporary name and moved into place, so that none is ever half there."""
 
 import contextlib
-import glob
-import itertools
+import errno
+import hashlib
 import os
+import re
 import stat
 
-from utils.command_line import CouldNotStart, describe
+from utils.command_line import describe, say
+from utils.errors import CouldNotStart, Unreadable
 
-_count = itertools.count()
-
-
-class Unreadable(Exception):
-    """A file of a user's that is missing, broken, or not what it should be: one sentence that names it."""
+LOCK = '.salgan.lock'
+DAY = 24 * 3600
+# where a process runs, its number there, when it began; see `_owner`
+_NOWHERE = '0' * 16
+_OWNED = re.compile(r'\.salgan-([0-9a-f]{16})-(\d+)-(\d+)-')
 
 
 def read_bytes(path, limit=2**30):
@@ -31,6 +33,69 @@ def read_bytes(path, limit=2**30):
             return file.read(size)
     except OSError as error:
         raise Unreadable(f'{os.fspath(path)}: {error.strerror}') from None
+
+
+def sha256_of(path):
+    """The SHA-256 of a file of a user's, in hexadecimal.
+
+    Raises
+    ------
+    Unreadable
+        If it is missing or cannot be read.
+    """
+    size_of(path)
+    digest = hashlib.sha256()
+    try:
+        with open(path, 'rb', buffering=0) as file:
+            while part := file.read(2**20):
+                digest.update(part)
+    except OSError as error:
+        raise Unreadable(f'{os.fspath(path)}: {error.strerror}') from None
+    return digest.hexdigest()
+
+
+def walk(top, leave_out=None, hidden=False):
+    """All files below a folder, relative to it, sorted; in linked folders too, but in none inside itself.
+
+    Parameters
+    ----------
+    top : path
+    leave_out : path, optional
+        A folder that is not walked.
+    hidden : bool
+        Whether hidden folders are walked too.
+
+    Raises
+    ------
+    CouldNotStart
+        If a folder cannot be read.
+    """
+    found: list = []
+    waiting: list = [('', ())]  # folders, and those on the way down to each
+    while waiting:
+        below, above = waiting.pop()
+        folder = os.path.join(top, below)
+        try:
+            status = os.stat(folder)
+            names = os.listdir(folder)
+        except OSError as error:
+            raise CouldNotStart(f'{folder}: {error.strerror}; make it readable, or move it away') from None
+        if (status.st_dev, status.st_ino) in above:
+            continue
+        above = (*above, (status.st_dev, status.st_ino))
+        for name in names:
+            relative = os.path.join(below, name)
+            path = os.path.join(top, relative)
+            if os.path.isdir(path):
+                if (hidden or not name.startswith('.')) and not (leave_out and _same(path, leave_out)):
+                    waiting.append((relative, above))
+            else:
+                found.append(relative)
+    return sorted(found)
+
+
+def _same(path, other):
+    return os.path.exists(other) and os.path.samefile(path, other)
 
 
 def size_of(path):
@@ -61,9 +126,9 @@ def atomic_write(path, mode='wb', durable=False, **keywords):
     """
     path = os.fspath(path)
     folder = os.path.dirname(path) or '.'
-    temporary = os.path.join(folder, f'.salgan-{os.getpid()}-{next(_count)}.part')
+    temporary = os.path.join(folder, _temporary())
     try:
-        with open(temporary, mode, **keywords) as file:
+        with open(temporary, mode.replace('w', 'x'), **keywords) as file:
             yield file
             if durable:
                 file.flush()
@@ -91,32 +156,165 @@ def write_bytes(path, data, durable=False):
 def make_folder(path):
     """Makes the folder `path` and its parents, and checks that files can be written there.
 
-    Also removes what processes that no longer run left in it under temporary names.
+    Also removes what processes that have ended left in it under temporary names. Of a process of another
+    host or container nobody here can tell whether it has, so that its files stay until they have not been
+    written to for a day.
 
     Raises
     ------
     CouldNotStart
         If it cannot be made or written to.
     """
-    probe = os.path.join(path, f'.salgan-{os.getpid()}-probe.part')
     try:
         os.makedirs(path, exist_ok=True)
-        write_bytes(probe, b'probe')
-        os.unlink(probe)
+        with probe(path) as name:
+            now = os.stat(name).st_mtime  # by the clock of the file server, as the other files' times are
     except OSError as error:
         raise CouldNotStart(f'cannot write to the folder {path}: {describe(error)}') from None
-    for name in glob.glob(os.path.join(glob.escape(path), '.salgan-*.part')):
-        pid = os.path.basename(name).split('-')[1]
-        if pid.isdecimal() and not _runs(int(pid)):
-            with contextlib.suppress(OSError):
-                os.unlink(name)
+    _clean(path, lambda entry: _is_abandoned(entry, now))
 
 
-def _runs(pid):
+@contextlib.contextmanager
+def probe(folder):
+    """A small file in `folder` while the block lasts, by which another machine can tell that it sees it.
+
+    Raises
+    ------
+    OSError
+        If nothing can be written there.
+    """
+    path = os.path.join(folder, _temporary('-probe'))
+    write_bytes(path, b'probe')
+    yield path
+    os.unlink(path)
+
+
+def _clean(folder, abandoned):
+    """Removes the temporary files of `folder` for which `abandoned(entry)` is true."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if is_temporary(entry.name):
+                with contextlib.suppress(OSError):  # somebody else's, or removed by another process meanwhile
+                    if abandoned(entry):
+                        os.unlink(entry.path)
+
+
+def _is_abandoned(entry, now):
+    owner = _OWNED.match(entry.name)
+    if owner and owner[1] == _here():
+        return not _runs(int(owner[2]), owner[3])
+    return now - entry.stat(follow_symlinks=False).st_mtime > DAY
+
+
+def _temporary(suffix=''):
+    """A name that no other process has, on this host or any other; it tells whose the file is."""
+    return f'.salgan-{_owner()}-{os.urandom(8).hex()}{suffix}.part'
+
+
+def _owner():
+    """This process among all that may ever write to a shared disk: '<where>-<number>-<when it began>'."""
+    return f'{_here() or _NOWHERE}-{os.getpid()}-{_began("self") or 0}'
+
+
+def _here():
+    """What the processes share whose numbers this one can judge; None where that is unknown.
+
+    The host's name is not enough, nor is the number beside it: containers may share the one, and the first
+    process of each is 1. Namespaces are told apart by their inodes, and those of one boot only.
+    """
+    try:
+        with open('/proc/sys/kernel/random/boot_id', encoding='ascii') as file:
+            boot = file.read().strip()
+        namespace = os.readlink('/proc/self/ns/pid')
+    except OSError:
+        return None
+    return hashlib.sha256('\0'.join([os.uname().nodename, boot, namespace]).encode()).hexdigest()[:16]
+
+
+def _began(process):
+    """When a process began, in clock ticks since the boot, as text; None where the system does not tell."""
+    try:
+        with open(f'/proc/{process}/stat', 'rb') as file:
+            return file.read().rpartition(b')')[2].split()[19].decode()
+    except (OSError, IndexError):
+        return None
+
+
+def _runs(pid, began):
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except OSError:  # it runs, and belongs to somebody else
+        pass
+    # Numbers are used again. But /proc may be of another namespace than this process, and so its numbers.
+    if os.readlink('/proc/self') != str(os.getpid()):
         return True
-    return True
+    return _began(pid) in (None, began)
+
+
+def lock(folder, wait=False):
+    """Keeps other processes that call this out of `folder`, on any host, until this one ends in any way.
+
+    By a record lock on the file LOCK in it, which NFS keeps on the server. It is the process's, and is lost
+    when any descriptor of that file is closed. Who takes it removes what its last holder was writing. The
+    file stays: one that was removed could be locked by one process, and its successor by another.
+
+    Parameters
+    ----------
+    wait : bool
+        Until the process that has the lock lets go.
+
+    Returns
+    -------
+    int, a descriptor, which `os.close` lets go; None where `folder` cannot be written to, or its file system
+    has no locks, which is said then
+
+    Raises
+    ------
+    BlockingIOError
+        If another process has it, and this one is not to wait.
+    """
+    import fcntl  # not everywhere, and needed for this alone
+
+    try:
+        descriptor = os.open(os.path.join(folder, LOCK), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    except OSError:
+        return None
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError as error:
+        os.close(descriptor)
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            raise BlockingIOError(error.errno, error.strerror, folder) from None
+        _say_unlocked(folder)
+        return None
+    if _locks_only_here(folder):
+        _say_unlocked(folder)
+    last = os.read(descriptor, 100).decode('ascii', 'replace')
+    if last != _owner() and not last.startswith(_NOWHERE) and _OWNED.match(f'.salgan-{last}-'):
+        _clean(folder, lambda entry: entry.name.startswith(f'.salgan-{last}-'))
+    with contextlib.suppress(OSError):  # a full disk
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, _owner().encode(), 0)
+    return descriptor
+
+
+def _say_unlocked(folder):
+    say(f'{folder}: no locks between hosts on this file system; see to it that nothing else runs in it')
+
+
+def _locks_only_here(folder, mounts='/proc/self/mountinfo'):
+    """Whether locks in `folder` are unknown to other hosts that share it, by how it is mounted."""
+    device = os.stat(folder).st_dev
+    try:
+        with open(mounts, encoding='utf-8', errors='replace') as file:
+            lines = [line.split() for line in file]
+    except OSError:
+        return False
+    for line in lines:
+        if line[2] == f'{os.major(device)}:{os.minor(device)}':
+            kind, _, settings = line[line.index('-') + 1 :][:3]
+            local = {'nolock', 'local_lock=all', 'local_lock=posix', 'localflock'} & set(settings.split(','))
+            return kind == 'fuse.sshfs' or (kind in ('nfs', 'nfs4', 'lustre') and bool(local))
+    return False

@@ -1,16 +1,18 @@
 """What 03 and 04 predict on: images in folders, single files, and the pickles of 01, under one interface."""
 
+import fnmatch
 import os
+from functools import lru_cache, partial
 from typing import NamedTuple
 
-import cv2
-
 from utils import samples
-from utils.command_line import CouldNotStart
-from utils.files import Unreadable, is_temporary
-from utils.images import read_rgb
+from utils.command_line import counted, say
+from utils.data_sets import known
+from utils.errors import CouldNotStart
+from utils.files import is_temporary, walk
+from utils.images import read_rgb, why_no_image
 
-PICKLES = ('.pickle', '.pkl')
+FILMS = ('.mp4', '.avi', '.mkv', '.webm', '.mov')
 
 
 class Source(NamedTuple):
@@ -26,7 +28,8 @@ class Source(NamedTuple):
     read : function
         Returns the image, uint8 (rows, columns, 3) RGB, and the (rows, columns) that its map is made for:
         its own, or for a sample of a pickle those of the image that the sample was made from. Raises
-        `Unreadable`.
+        `Unreadable`. It can be pickled, and then reads the same in another process. None for a film, which
+        `utils.video` reads.
     """
 
     name: str
@@ -34,110 +37,119 @@ class Source(NamedTuple):
     read: object
 
 
-def find(paths, leave_out=None):
-    """The images in `paths`: folders, walked to the bottom, files, and pickles of 01.
+def find(paths, leave_out=None, pattern=None, ignore_orientation=False, films=False):
+    """The images in `paths`: folders, walked to the bottom, data sets, files, and pickles of 01.
 
-    Every file of a folder counts, whatever its extension, as in the original; but for hidden ones, and those
-    in hidden folders, that are no images: desktops leave such files in folders.
+    Every file of a folder counts, whatever its extension, as in the original, except hidden files (and files
+    in hidden folders) that are not images: desktops leave such files in folders. Of a data set that is
+    recognised its images count, and nothing else.
 
     Parameters
     ----------
     paths : list of str
     leave_out : str
         A folder that is not walked: where the maps go, so that they are not taken for images.
+    pattern : str
+        Of the files of folders that count, such as '*.jpg'; matched with the path below the folder where it
+        has a slash, else with the name.
+    ignore_orientation : bool
+        Whether the EXIF orientation of images is left alone; always, of a data set where it is wrong.
+    films : bool
+        Whether films count too.
 
     Returns
     -------
     list of Source, each path's sorted by name
+    list of str, one sentence for each file that counts and is no image
 
     Raises
     ------
     CouldNotStart
         If a path is missing or unreadable, or there is nothing in any of them.
     """
-    found = [source for path in paths for source in _in_path(path, leave_out)]
-    if not found:
+    found, no_images = [], []
+    for path in paths:
+        if not os.path.exists(path):
+            raise CouldNotStart(f'{path}: no such file or folder; name your images, or put them into images/')
+        if path.lower().endswith(samples.EXTENSIONS) and not os.path.isdir(path):
+            found += _in_pickle(path)
+            continue
+        files, stored = _in_path(path, leave_out, pattern)
+        for name, file in files:
+            if films and file.lower().endswith(FILMS) and not _is_hidden(name):
+                found.append(Source(os.path.splitext(name)[0], file, None))
+                continue
+            why = why_no_image(file)
+            if not why:
+                found.append(_file(name, file, ignore_orientation or stored))
+            elif not _is_hidden(name):
+                no_images.append(why)
+    if not found and not no_images:
         raise CouldNotStart(f'no images in {", ".join(paths)}')
-    return found
+    return found, no_images
 
 
-def _in_path(path, leave_out):
-    if os.path.isdir(path):
-        return [_file(name, path) for name in sorted(_walk(path, leave_out))]
-    if not os.path.exists(path):
-        raise CouldNotStart(f'{path}: no such file or folder; name your images, or put them into images/')
-    if path.lower().endswith(PICKLES):
-        return _in_pickle(path)
-    return [_file(os.path.basename(path), os.path.dirname(path))]
+def _in_path(path, leave_out, pattern):
+    """(name, path) of the files that count; and whether their EXIF orientation is wrong."""
+    if not os.path.isdir(path):
+        return [(os.path.basename(path), path)], False
+    found = _data_set(path)
+    if found:
+        files = [(stem + os.path.splitext(file)[1], file) for stem, file in known.image_files(found).items()]
+        say(f'{found}: {counted(len(files), "image")}')
+    else:
+        files = [(name, os.path.join(path, name)) for name in walk(path, leave_out, hidden=True)]
+        files = [(name, file) for name, file in files if not is_temporary(os.path.basename(name))]
+    if pattern:
+        files = [
+            (n, f) for n, f in files if fnmatch.fnmatch(n if '/' in pattern else os.path.basename(n), pattern)
+        ]
+    return sorted(files), bool(found and found.facts.ignore_orientation)
 
 
-def _walk(top, leave_out):
-    """All files below `top`, relative to it; in linked folders too, but in none inside itself."""
-    waiting: list = [('', ())]  # folders, and those on the way down to each
-    while waiting:
-        below, above = waiting.pop()
-        folder = os.path.join(top, below)
-        above = (*above, _identity(folder))
-        try:
-            names = os.listdir(folder)
-        except OSError as error:
-            raise CouldNotStart(f'{folder}: {error.strerror}; make it readable, or move it away') from None
-        for name in names:
-            path, relative = os.path.join(folder, name), os.path.join(below, name)
-            if os.path.isdir(path):
-                if not (_identity(path) in above or (leave_out and _same(path, leave_out))):
-                    waiting.append((relative, above))
-            elif not is_temporary(name) and not (_is_hidden(relative) and _is_no_image(path)):
-                yield relative
+def _data_set(path):
+    """The data set that `path` is, as far as its images are concerned; None if it is none."""
+    try:
+        found = known.recognise(path, deepest=2)
+    except CouldNotStart:  # several: a folder like any other
+        return None
+    return found if found and found.images else None
 
 
 def _is_hidden(relative):
     return any(name.startswith('.') for name in relative.split(os.sep))
 
 
-def _is_no_image(path):
-    if not os.path.isfile(path):  # to look into a pipe would wait for ever
-        return True
-    try:
-        path.encode()
-    except UnicodeEncodeError:  # OpenCV crashes on such a name; reading it decides
-        return False
-    return not cv2.haveImageReader(path)
-
-
-def _identity(path):
-    status = os.stat(path)
-    return status.st_dev, status.st_ino
-
-
-def _same(path, other):
-    return os.path.exists(other) and os.path.samefile(path, other)
-
-
-def _file(name, folder):
-    path = os.path.join(folder, name)
-
-    def read():
-        image = read_rgb(path)
-        return image, image.shape[:2]
-
+def _file(name, path, ignore_orientation):
     # note: deviation 7: the original cuts names at the first dot
-    return Source(os.path.splitext(name)[0], path, read)
+    return Source(os.path.splitext(name)[0], path, partial(_read_file, path, ignore_orientation))
+
+
+def _read_file(path, ignore_orientation):
+    image = read_rgb(path, ignore_orientation)
+    return image, image.shape[:2]
 
 
 def _in_pickle(path):
-    try:
-        pickled = samples.read(path)
-        return [_sample(pickled, i, path) for i in range(len(pickled))]
-    except Unreadable as error:
-        raise CouldNotStart(str(error)) from None
+    status = os.stat(path)
+    stamp = status.st_mtime_ns, status.st_size
+    pickled = _opened(path, stamp)
+    return [_sample(pickled[i], i, path, stamp) for i in range(len(pickled))]
 
 
-def _sample(pickled, i, path):
-    file_name = os.path.basename(pickled[i].image.filePath)
+def _sample(sample, i, path, stamp):
+    file_name = os.path.basename(sample.image.filePath)
+    return Source(
+        os.path.splitext(file_name)[0], f'{path}: {file_name}', partial(_read_sample, path, stamp, i)
+    )
 
-    def read():
-        sample = pickled[i]
-        return sample.image.data, sample.size
 
-    return Source(os.path.splitext(file_name)[0], f'{path}: {file_name}', read)
+@lru_cache(maxsize=4)
+def _opened(path, stamp):
+    """The samples in `path` as it was when it had that stamp, its time and size."""
+    return samples.read(path)
+
+
+def _read_sample(path, stamp, i):
+    sample = _opened(path, stamp)[i]
+    return sample.image.data, sample.size

@@ -5,11 +5,13 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 
 import cv2
 import numpy as np
 
-from utils.files import Unreadable, read_bytes, write_bytes
+from utils.errors import Unreadable
+from utils.files import read_bytes, size_of, write_bytes
 
 
 def ready_for_threads():
@@ -20,11 +22,11 @@ def ready_for_threads():
     np.empty(2**24, np.uint8)
 
 
-def read_rgb(path):
+def read_rgb(path, ignore_orientation=False):
     """Reads an image as `cv2.imread(path, cv2.IMREAD_COLOR)` does, in RGB.
 
     Eight bits and three channels whatever the file holds: grey is repeated, alpha dropped, 16 bits are
-    cut to 8, and EXIF orientation is applied.
+    cut to 8, and EXIF orientation is applied unless it is to be ignored.
 
     Returns
     -------
@@ -37,7 +39,7 @@ def read_rgb(path):
     MemoryError
         If there is not enough for it.
     """
-    return decode_rgb(read_bytes(path), path)
+    return decode_rgb(read_bytes(path), path, ignore_orientation)
 
 
 def read_grey(path):
@@ -45,16 +47,58 @@ def read_grey(path):
     return decode(read_bytes(path), path, cv2.IMREAD_GRAYSCALE)
 
 
-def decode_rgb(data, path):
+def decode_rgb(data, path, ignore_orientation=False):
     """`read_rgb` of the bytes `data` of the file `path`, which only messages name."""
+    flags = cv2.IMREAD_COLOR | (cv2.IMREAD_IGNORE_ORIENTATION if ignore_orientation else 0)
     try:
-        return cv2.cvtColor(decode(data, path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        return cv2.cvtColor(decode(data, path, flags), cv2.COLOR_BGR2RGB)
     except cv2.error:  # of a decoded image: only for lack of memory
         raise MemoryError from None
 
 
+def size_of_image(data):
+    """(rows, columns) of an image as it is stored, from its first bytes; None where Pillow cannot tell."""
+    return _looked_at(io.BytesIO(data), lambda image: (image.height, image.width))
+
+
+def _looked_at(file, look):
+    """What `look` says of an image that Pillow has opened but not decoded; None where it cannot."""
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # of sizes, which whoever asks looks at
+        try:
+            with Image.open(file) as image:
+                return look(image)
+        except Exception:  # whatever its plug-ins stumble on; decoding will say what is wrong
+            return None
+
+
+def stored_size(path):
+    """(rows, columns) of an image file as it is stored, whatever its EXIF orientation.
+
+    Raises
+    ------
+    Unreadable
+        If it is missing or no image.
+    """
+    size_of(path)  # there, and a file
+    size = _looked_at(path, lambda image: (image.height, image.width))
+    if size is None:
+        size = decode(read_bytes(path), path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION).shape[:2]
+    return size
+
+
+def orientation_of(file):
+    """The EXIF orientation of an image, a path or an open file, 1 to 8; 1, upright, where it has none."""
+    found = _looked_at(file, lambda image: image.getexif().get(274))
+    return found if found in range(1, 9) else 1
+
+
 def decode(data, path, flags):
     """Decodes the bytes `data` of the file `path`, which only messages name, as `cv2.imdecode` does: BGR.
+
+    GIF (its first frame), AVIF and HEIC are Pillow's, the last by the package pillow-heif.
 
     Raises
     ------
@@ -69,6 +113,8 @@ def decode(data, path, flags):
     for signature, name, is_whole in ((b'\xff\xd8\xff', 'JPEG', _jpeg_ends), (b'\x89PNG', 'PNG', _png_ends)):
         if data.startswith(signature) and not is_whole(data):
             raise Unreadable(f'{os.fspath(path)}: the {name} is cut short or broken')
+    if of_pillow(data):
+        return _decode_by_pillow(data, path, flags)
     try:
         if data.startswith(_JPEG_2000):
             image = _decode_apart(data, flags)
@@ -86,6 +132,97 @@ def decode(data, path, flags):
     if image is None:
         raise Unreadable(f'{os.fspath(path)}: not an image that OpenCV can read, or a broken one')
     return image
+
+
+_HEIC = {b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx', b'mif1', b'msf1'}
+
+
+def of_pillow(head):
+    """'GIF', 'AVIF' or 'HEIC' where Pillow decodes what begins with these bytes; else None."""
+    if head.startswith((b'GIF87a', b'GIF89a')):
+        return 'GIF'
+    if head[4:8] != b'ftyp':
+        return None
+    end = min(int.from_bytes(head[:4], 'big'), 64)
+    brands = {head[8:12], *(head[at : at + 4] for at in range(16, end, 4))}
+    if brands & {b'avif', b'avis'}:
+        return 'AVIF'
+    return 'HEIC' if brands & _HEIC else None
+
+
+def _decode_by_pillow(data, path, flags):
+    # note: deviation 29: the original reads none of these formats; pixels are as Pillow gives them
+    from PIL import Image, ImageOps, features
+
+    path, kind = os.fspath(path), of_pillow(data)
+    if kind == 'HEIC':
+        try:
+            import pillow_heif
+        except ModuleNotFoundError:
+            raise Unreadable(
+                f'{path}: HEIC, which needs the package pillow-heif: `pip install pillow-heif`, or save it '
+                'as JPEG or PNG'
+            ) from None
+        pillow_heif.register_heif_opener()
+    if kind == 'AVIF' and not features.check('avif'):
+        raise Unreadable(f'{path}: AVIF, which needs Pillow 11.3 or newer; or save it as JPEG or PNG')
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # of sizes, which are looked at here
+        try:
+            with Image.open(io.BytesIO(data)) as opened:
+                image: Image.Image = opened
+                if image.width * image.height > int(os.environ['OPENCV_IO_MAX_IMAGE_PIXELS']):
+                    raise Unreadable(
+                        f'{path}: more pixels than OPENCV_IO_MAX_IMAGE_PIXELS allows; make the image smaller'
+                    )
+                if not flags & cv2.IMREAD_IGNORE_ORIENTATION:
+                    image = ImageOps.exif_transpose(image)
+                grey = image.mode in ('1', 'L', 'LA')
+                array = np.asarray(image.convert('L' if grey else 'RGB'))
+        except (Unreadable, MemoryError):
+            raise
+        except Exception:  # whatever its plug-ins stumble on
+            raise Unreadable(f'{path}: not a whole {kind} image, or a broken one') from None
+    if grey and flags & cv2.IMREAD_COLOR and not flags & cv2.IMREAD_ANYDEPTH:
+        return cv2.cvtColor(array, cv2.COLOR_GRAY2BGR)
+    if grey:
+        return array.copy()
+    if flags & (cv2.IMREAD_COLOR | cv2.IMREAD_ANYCOLOR):
+        return cv2.cvtColor(array, cv2.COLOR_RGB2BGR)
+    return cv2.cvtColor(array, cv2.COLOR_RGB2GRAY)
+
+
+# Photographs as the sensor has them: TIFF by their first bytes, but OpenCV finds a thumbnail in them.
+_RAW = {
+    '.nef', '.nrw', '.cr2', '.cr3', '.crw', '.arw', '.srf', '.sr2', '.dng', '.orf', '.rw2', '.raf', '.pef',
+    '.srw', '.rwl', '.mef', '.mos', '.gpr', '.fff', '.bay', '.k25', '.ptx', '.cap',
+    '.raw', '.3fr', '.iiq', '.x3f', '.erf', '.kdc', '.dcr', '.mrw',
+}  # fmt: skip
+
+
+def why_no_image(path):
+    """One sentence on why a file is no image, None if it is one by its first bytes."""
+    path = os.fspath(path)
+    try:
+        if not size_of(path):  # to look into a pipe would wait for ever
+            return f'{path}: the file is empty'
+        with open(path, 'rb') as file:
+            head = file.read(64)
+    except Unreadable as error:
+        return str(error)
+    except OSError as error:
+        return f'{path}: {error.strerror}'
+    if os.path.splitext(path)[1].lower() in _RAW:
+        return f'{path}: a raw photograph, which is not developed here; save it as JPEG or PNG'
+    if of_pillow(head):
+        return None
+    try:
+        path.encode()
+    except UnicodeEncodeError:  # OpenCV crashes on such a name; reading it decides
+        return None
+    return (
+        None if cv2.haveImageReader(path) else f'{path}: not an image that OpenCV can read, or a broken one'
+    )
 
 
 _JPEG_2000 = (b'\0\0\0\x0cjP  ', b'\xff\x4f\xff\x51')
@@ -145,6 +282,11 @@ def shrink(image, width, height):
         if error.code == cv2.Error.StsNoMem:
             raise MemoryError from None
         raise
+
+
+def to_uint8(saliency_map):
+    """A map, floats in 0..1, as uint8: times 255 and truncated, as the original converts them."""
+    return (saliency_map * 255).astype(np.uint8)
 
 
 def encode(image, extension):

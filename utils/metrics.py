@@ -2,7 +2,8 @@
 
 All maps are arrays (rows, columns) of one shape. A uint8 map is taken as 0..255 and divided by 255, since
 the references' arithmetic on integers breaks their AUCs and information gain; every other dtype is taken as
-it is, in float64. A map that holds a NaN or an infinity is a ValueError, and so are shapes that differ.
+it is, in float64. A map that holds a NaN or an infinity is a ValueError, and so are shapes that differ and
+fixations outside the map.
 
 Where an input leaves a metric undefined, the convention is that of the reference that the metric follows,
 and NaN where that reference only returns rounding noise:
@@ -21,6 +22,9 @@ import numpy as np
 
 NAN = float('nan')
 EPS = np.finfo(np.float64).eps  # MATLAB's eps
+JITTER = 1e-7  # that AUC-Judd adds at most
+STEP = 0.1  # between the thresholds of AUC-Borji and sAUC
+SAMPLES = 100_000  # pixels that the AUC of SALICON draws
 LARGEST_EMD = 2**27  # distances between cells, a gigabyte of them; 4096 x 4096 pixels stay far below
 
 
@@ -37,11 +41,6 @@ def nss(saliency_map, fixation_map):
     Returns
     -------
     float; NaN where nothing is fixated or the map is constant.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ or the map holds a NaN.
 
     References
     ----------
@@ -66,11 +65,6 @@ def cc(saliency_map, ground_truth):
     -------
     float in -1..1; NaN where one of them is constant.
 
-    Raises
-    ------
-    ValueError
-        If the shapes differ or a map holds a NaN.
-
     References
     ----------
     CC.m of the MIT saliency benchmark.
@@ -94,11 +88,6 @@ def similarity(saliency_map, ground_truth):
     -------
     float in 0..1; NaN where one of them is constant, 0 where that constant is 0.
 
-    Raises
-    ------
-    ValueError
-        If the shapes differ or a map holds a NaN.
-
     References
     ----------
     Judd et al. 2012; similarity.m of the MIT saliency benchmark.
@@ -120,11 +109,6 @@ def kl_divergence(saliency_map, ground_truth):
     Returns
     -------
     float, not below 0 but for rounding
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ or a map holds a NaN.
 
     References
     ----------
@@ -151,11 +135,6 @@ def information_gain(saliency_map, fixation_map, baseline_map):
     -------
     float; NaN where nothing is fixated or a map is constant.
 
-    Raises
-    ------
-    ValueError
-        If the shapes differ or a map holds a NaN.
-
     References
     ----------
     Kuemmerer et al. 2015; InfoGain.m of the MIT saliency benchmark.
@@ -178,7 +157,7 @@ def auc_judd(saliency_map, fixation_map, jitter=True, seed=0):
     fixation_map : bool or int array of the same shape
         Non-zero where fixated.
     jitter : bool
-        Adds up to 1e-7 to every pixel first, so that no two are tied. Without it ties give nonsense: a
+        Adds up to JITTER to every pixel first, so that no two are tied. Without it ties give nonsense: a
         threshold's false positives are those at or above it less the fixations *before* it, tied or not.
     seed : int
         For the jitter.
@@ -188,11 +167,6 @@ def auc_judd(saliency_map, fixation_map, jitter=True, seed=0):
     float in 0..1; NaN where nothing is fixated, where everything is, and without jitter where the map is
     constant. With jitter a constant map gives about 0.5, as a random order does.
 
-    Raises
-    ------
-    ValueError
-        If the shapes differ or the map holds a NaN.
-
     References
     ----------
     Judd et al. 2009; AUC_Judd.m of the MIT saliency benchmark.
@@ -200,7 +174,7 @@ def auc_judd(saliency_map, fixation_map, jitter=True, seed=0):
     saliency_map, fixated = _map_and_fixated(saliency_map, fixation_map)
     n, pixels = np.count_nonzero(fixated), fixated.size
     if jitter:
-        saliency_map = saliency_map + _random(seed).random_sample(saliency_map.shape) / 1e7
+        saliency_map = saliency_map + _random(seed).random_sample(saliency_map.shape) / (1 / JITTER)
     if not 0 < n < pixels or _constant(saliency_map):
         return NAN
     # Bringing the map to 0..1, as the reference does here, moves no value past another.
@@ -210,7 +184,7 @@ def auc_judd(saliency_map, fixation_map, jitter=True, seed=0):
     return _area(i / n, (above - i) / (pixels - n))
 
 
-def auc_borji(saliency_map, fixation_map, splits=None, step=0.1, seed=0):
+def auc_borji(saliency_map, fixation_map, splits=None, step=STEP, seed=0):
     """AUC-Borji: area under the ROC curve against pixels drawn uniformly from the image.
 
     Parameters
@@ -232,11 +206,6 @@ def auc_borji(saliency_map, fixation_map, splits=None, step=0.1, seed=0):
     -------
     float in 0..1; NaN where at most one pixel is fixated or the map is constant.
 
-    Raises
-    ------
-    ValueError
-        If the shapes differ or the map holds a NaN.
-
     References
     ----------
     Borji et al. 2013; AUC_Borji.m of the MIT saliency benchmark.
@@ -253,7 +222,7 @@ def auc_borji(saliency_map, fixation_map, splits=None, step=0.1, seed=0):
     return _area_against(saliency_map[fixated], negatives, _thresholds(step))
 
 
-def auc_shuffled(saliency_map, fixation_map, other_fixations, splits=None, step=0.1, seed=0):
+def auc_shuffled(saliency_map, fixation_map, other_fixations, splits=None, step=STEP, seed=0):
     """Shuffled AUC: area under the ROC curve against the pixels fixated in other images.
 
     Parameters
@@ -276,11 +245,6 @@ def auc_shuffled(saliency_map, fixation_map, other_fixations, splits=None, step=
     Returns
     -------
     float in 0..1; NaN where nothing is fixated, in the image or in the others, or the map is constant.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ or the map holds a NaN.
 
     References
     ----------
@@ -315,7 +279,7 @@ def emd(saliency_map, ground_truth):
     Raises
     ------
     ValueError
-        If the shapes differ, a map holds a NaN, or an image is far larger than any display.
+        Also if an image is far larger than any display.
 
     Notes
     -----
@@ -351,7 +315,7 @@ def emd(saliency_map, ground_truth):
     return float(mass * cost)
 
 
-def salicon_auc(saliency_map, fixations, samples=100_000, seed=0):
+def salicon_auc(saliency_map, fixations, samples=SAMPLES, seed=0):
     """AUC of the SALICON challenge: against `samples` random pixels, thresholds 0.01 apart.
 
     Parameters
@@ -368,11 +332,6 @@ def salicon_auc(saliency_map, fixations, samples=100_000, seed=0):
     Returns
     -------
     float in 0..1; NaN without fixations, 0.5 where the map is constant.
-
-    Raises
-    ------
-    ValueError
-        If a fixation lies outside the map or the map holds a NaN.
 
     References
     ----------
@@ -402,11 +361,6 @@ def salicon_sauc(saliency_map, fixations, other_fixations):
     Returns
     -------
     float in 0..1; NaN without fixations or negatives, 0.5 where the map is constant.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ, a fixation lies outside the map or the map holds a NaN.
 
     References
     ----------
@@ -439,11 +393,6 @@ def salicon_nss(saliency_map, fixations):
     -------
     float; NaN without fixations, 0 where the map is constant.
 
-    Raises
-    ------
-    ValueError
-        If a fixation lies outside the map or the map holds a NaN.
-
     References
     ----------
     nss.py of salicon-evaluation.
@@ -469,11 +418,6 @@ def salicon_cc(saliency_map, fixations):
     Returns
     -------
     float in -1..1; NaN without fixations or where the map is constant.
-
-    Raises
-    ------
-    ValueError
-        If a fixation lies outside the map or the map holds a NaN.
 
     References
     ----------

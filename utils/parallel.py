@@ -1,7 +1,13 @@
 """Work spread over threads, its results taken in order."""
 
+import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+
+
+def cores():
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def in_order(function, items, workers, ahead=None):

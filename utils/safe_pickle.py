@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.files import Unreadable
+from utils.errors import Unreadable
 
 _LONGEST_LINE = 2**30  # protocol 0 writes the bytes of an array as one line
 _LONGEST_TEXT = 1000  # text of Python 2 beyond this is the bytes of an array
@@ -34,7 +34,7 @@ _INSTRUCTIONS = """
 
 _CODES = [getattr(pickle, name) for name in _INSTRUCTIONS.split()]
 
-# That in C makes room before it looks. The name is private, and the same from Python 3.9 to 3.13.
+# That in C makes room before it looks. The name is private, and the same from Python 3.9 to 3.15.
 _InPython: Any = pickle._Unpickler  # type: ignore[attr-defined]
 
 

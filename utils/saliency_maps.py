@@ -3,17 +3,13 @@
 import cv2
 import numpy as np
 
-from utils.images import shrink
+from utils.images import shrink, to_uint8
 
 HEAT_SHARE = 0.6  # of the heat map in an overlay where it is highest; none where it is lowest
 OVERLAY_BAND = 2**20  # pixels of an overlay made at a time
+DENSITY_FLOOR = 1e-3  # added to a map in 0..1 before its logarithm: a quarter of a grey level
 SHEET_PIXELS = 2**25  # a contact sheet's size at most, whatever the number of images
 SHEET_CELL = (320, 240)  # width and height of an image on it, where that leaves room
-
-
-def to_uint8(saliency_map):
-    """The network's map, floats in 0..1, as uint8: times 255 and truncated, as the original did."""
-    return (saliency_map * 255).astype(np.uint8)
 
 
 def finish(saliency_map, rows, columns):
@@ -31,15 +27,35 @@ def finish(saliency_map, rows, columns):
         Truncated to 8 bits, resized by INTER_CUBIC, blurred by a 5 x 5 Gaussian (sigma 1.1, which OpenCV
         makes of 0).
     """
+    return finish_uint8(to_uint8(saliency_map), rows, columns)
+
+
+def finish_uint8(saliency_map, rows, columns):
+    """`finish` of a map that is in 8 bits already."""
     # note: deviation 5: OpenCV 4.10 and newer round this resize differently: 1 off on 3 to 5 % of the pixels
-    resized = cv2.resize(to_uint8(saliency_map), (columns, rows), interpolation=cv2.INTER_CUBIC)
-    return np.clip(cv2.GaussianBlur(resized, (5, 5), 0), 0, 255)
+    resized = cv2.resize(saliency_map, (columns, rows), interpolation=cv2.INTER_CUBIC)
+    return cv2.GaussianBlur(resized, (5, 5), 0)  # the original's clip to 0..255 after it changes no uint8
 
 
 def at_size(saliency_map, rows, columns):
     """The network's own map, float32 in 0..1, resized by INTER_CUBIC to (rows, columns); no blur."""
     saliency_map = np.asarray(saliency_map, np.float32)
     return np.clip(cv2.resize(saliency_map, (columns, rows), interpolation=cv2.INTER_CUBIC), 0, 1)
+
+
+def log_density(saliency_map, rows, columns):
+    """The network's map as the MIT/Tuebingen benchmark takes densities: natural logarithms.
+
+    Where people look is taken as proportional to the map, resized as by `at_size`, plus DENSITY_FLOOR, so
+    that no pixel has probability 0.
+
+    Returns
+    -------
+    float32 array, shape (rows, columns); its logsumexp is 0 to within 1e-6, since it is made in float64
+    """
+    density = at_size(saliency_map, rows, columns).astype(np.float64) + DENSITY_FLOOR
+    density /= density.sum()
+    return np.log(density, out=density).astype(np.float32)
 
 
 def overlay(image, finished_map):

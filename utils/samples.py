@@ -18,10 +18,12 @@ import numpy as np
 
 from utils import safe_pickle
 from utils.command_line import say
-from utils.files import Unreadable, atomic_write, size_of
+from utils.errors import Unreadable
+from utils.files import atomic_write, size_of
 
+EXTENSIONS = ('.pickle', '.pkl')  # of files that are taken for pickles of samples
 ASSUMED_SIZE = (480, 640)  # SALICON's; the original's pickles hold none
-MOST_PIXELS = 2**28  # of an image, see utils/images.py
+MOST_PIXELS = 2**28  # of an image: the bound that utils/__init__.py sets for OpenCV
 # note: deviation 12: the original's are of protocol 0 and name its own classes.
 _PROTOCOL = 3  # the first that stores bytes as they are; the later ones cannot be written piece by piece
 

@@ -2,8 +2,8 @@
 
 A file is what `numpy.savez` makes of a network's arrays: a zip archive of `arr_0.npy`, `arr_1.npy`, ..,
 float32, in the order of the layers. Anybody may have written it, so names, types and shapes are held
-against the tables below before any value is read, nothing is unpickled, and no more is read or allocated
-than those tables allow. All of it happens without Theano, whose import takes seconds.
+against `utils.architecture` before any value is read, nothing is unpickled, and no more is read or allocated
+than that allows. All of it happens without Theano, whose import takes seconds.
 """
 
 import contextlib
@@ -16,30 +16,16 @@ import zipfile
 
 import numpy as np
 
-from utils.command_line import CouldNotStart
+from utils.architecture import GENERATOR, discriminator_layout, encoder_layout, generator_layout
+from utils.errors import Unreadable
 from utils.files import atomic_write
-
-# (layer, filters), every one of them 3 x 3
-ENCODER = (
-    [('conv1_1', 64), ('conv1_2', 64), ('conv2_1', 128), ('conv2_2', 128)]
-    + [(f'conv3_{i}', 256) for i in (1, 2, 3)]
-    + [(f'conv{block}_{i}', 512) for block in (4, 5) for i in (1, 2, 3)]
-)
-DECODER = (
-    [(f'uconv{block}_{i}', 512) for block in (5, 4) for i in (3, 2, 1)]
-    + [(f'uconv3_{i}', 256) for i in (3, 2, 1)]
-    + [('uconv2_2', 128), ('uconv2_1', 128), ('uconv1_2', 64), ('uconv1_1', 64)]
-)
-
-# mean of ImageNet's training images, as VGG-16's authors subtracted it: blue, green, red
-MEAN_BGR = (103.939, 116.779, 123.68)
 
 MOST_UNITS = 4096  # of fc4: a file says how many it has, and must not make us allocate without bound
 LONGEST_HEADER = 1024  # bytes; numpy writes 80 or 128 for an array of these
 LONGEST_READ = 2**20  # bytes; also bounds the archive's directory, of which 54 arrays need 4000
 
 
-class WeightsError(CouldNotStart):
+class WeightsError(Unreadable):
     """A file that does not hold the weights asked for: names the file, what is wrong and what to do.
 
     `reason` is the message without the file's name.
@@ -48,82 +34,6 @@ class WeightsError(CouldNotStart):
     def __init__(self, path, reason):
         super().__init__(f'{os.fsdecode(path)}: {reason}')
         self.reason = reason
-
-
-# --- what belongs into a file ---
-
-
-def generator_layout():
-    """The 54 arrays of a generator: a list of (layer, parameter, shape) in the file's order."""
-    layout, channels = [], 3
-    for layer, filters in ENCODER + DECODER:
-        layout += [(layer, 'W', (filters, channels, 3, 3)), (layer, 'b', (filters,))]
-        channels = filters
-    return layout + [('output', 'W', (1, channels, 1, 1)), ('output', 'b', (1,))]
-
-
-def generator_steps():
-    """What a generator does, in its order: ('convolution', layer), ('pool', None), ('upscale', None).
-
-    Every convolution but 'output' pads by one pixel and is rectified; pools and upscaling are 2 x 2.
-    """
-    steps: list = []
-    before = None
-    for layer, _ in ENCODER + DECODER:
-        block = layer[:-2]
-        if before and block != before and block != 'uconv5':
-            steps.append(('upscale' if block.startswith('u') else 'pool', None))
-        steps.append(('convolution', layer))
-        before = block
-    return [*steps, ('convolution', 'output')]
-
-
-def flipped(arrays):
-    """A generator's 54 arrays with the decoder's filters turned round, and back again.
-
-    Lasagne convolves where PyTorch, ONNX and Caffe cross-correlate; VGG-16's filters came from Caffe, so that
-    only the decoder's differ.
-    """
-    first = len(encoder_layout())
-    return [
-        array[:, :, ::-1, ::-1].copy() if i >= first and array.ndim == 4 else array
-        for i, array in enumerate(arrays)
-    ]
-
-
-def encoder_layout():
-    """The first 26 arrays of a generator, or of VGG-16: see `generator_layout`."""
-    return generator_layout()[: 2 * len(ENCODER)]
-
-
-def discriminator_layout(width=256, height=192, units=100):
-    """The 20 arrays of a discriminator: a list of (layer, parameter, shape) in the file's order.
-
-    Parameters
-    ----------
-    width, height : int
-        Size of its input; the pools leave a sixteenth of each.
-    units : int or None
-        Of fc4: 100 in the paper and the code, 60 in the released file; None stands for any number.
-    """
-
-    def layer(name, shape, *parameters):
-        return [(name, 'W', shape)] + [(name, parameter, (shape[0],)) for parameter in parameters]
-
-    def dense(name, inputs, outputs):
-        return [(name, 'W', (inputs, outputs)), (name, 'b', (outputs,))]
-
-    return (
-        layer('merge', (3, 4, 1, 1), 'b')
-        + layer('conv1', (32, 3, 3, 3), 'b')
-        + layer('conv2_1', (64, 32, 3, 3), 'b')
-        + layer('conv2_2', (64, 64, 3, 3), 'b')
-        + layer('conv3_1', (64, 64, 3, 3), 'b', 'g')
-        + layer('conv3_2', (64, 64, 3, 3), 'b', 'g')
-        + dense('fc4', 64 * (height // 16) * (width // 16), units)
-        + dense('fc5', units, 2)
-        + dense('prob', 2, 1)
-    )
 
 
 # --- reading ---
@@ -142,7 +52,7 @@ def read_generator(path):
 
     Returns
     -------
-    list of 54 float32 arrays in C order, shapes as in `generator_layout`
+    list of 54 float32 arrays in C order, shapes as in `architecture.generator_layout`
 
     Raises
     ------
@@ -151,24 +61,24 @@ def read_generator(path):
         too many, of another shape or type than float32, or holds a value that is not finite. The message
         names the first array that is wrong: the first of wrong shape or type, else of wrong values.
     """
-    return _read(path, 'a generator', generator_layout())
+    return read(path, 'a generator', generator_layout())
 
 
 def read_discriminator(path, width=256, height=192):
     """Reads the 20 arrays of a discriminator for `width` x `height` input, however many units fc4 has.
 
-    Returns and raises as `read_generator`, with the shapes of `discriminator_layout`.
+    Returns and raises as `read_generator`, with the shapes of `architecture.discriminator_layout`.
     """
-    return _read(path, 'a discriminator', discriminator_layout(width, height, units=None))
+    return read(path, 'a discriminator', discriminator_layout(width, height, fc4_units=None))
 
 
 def read_encoder(path):
     """Reads the first 26 arrays of `path`: a generator's, an encoder's or VGG-16's.
 
-    Returns and raises as `read_generator`, with the shapes of `encoder_layout`; what follows the 26 in the
-    file is not read.
+    Returns and raises as `read_generator`, with the shapes of `architecture.encoder_layout`; what
+    follows the 26 in the file is not read.
     """
-    return _read(path, 'an encoder', encoder_layout(), more_allowed=True)
+    return read(path, 'an encoder', encoder_layout(), more_allowed=True)
 
 
 def what_it_looks_like(head):
@@ -198,7 +108,21 @@ _LOOKS = (
 )
 
 
-def _read(path, what, layout, more_allowed=False):
+def read(path, what, layout, more_allowed=False):
+    """Reads the arrays of any network.
+
+    Parameters
+    ----------
+    path : str or path
+    what : str
+        'a generator': for messages.
+    layout : list of (layer, parameter, shape)
+        See `utils.architecture`.
+    more_allowed : bool
+        Whether the file may hold more arrays than these.
+
+    Returns and raises as `read_generator`.
+    """
     with _open(path) as file:
         archive = _directory(path, file, layout)
         members = _members(path, archive)
@@ -420,7 +344,7 @@ def _short(text, most=80):
     return text if len(text) <= most else text[:most] + '...'
 
 
-# --- writing, and into a network ---
+# --- writing ---
 
 
 def save(path, arrays):
@@ -462,29 +386,17 @@ def write_npz(path, arrays):
                 np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
 
 
-def set_values(layer, arrays):
-    """Sets all parameters of the network that ends in `layer`, or none.
+# --- for other frameworks ---
 
-    Parameters
-    ----------
-    layer : Lasagne layer, or list of layers
-        The parameters are those of `lasagne.layers.get_all_params(layer)`, in that order.
-    arrays : sequence of arrays
-        One a parameter; cast to the parameters' type, which is theano.config.floatX.
 
-    Raises
-    ------
-    ValueError
-        If their number or a shape is not the network's; the network is as before.
+def flipped(arrays):
+    """A generator's 54 arrays with the decoder's filters turned round, and back again.
+
+    Lasagne convolves where PyTorch, ONNX and Caffe cross-correlate; VGG-16's filters came from Caffe, so that
+    only the decoder's differ.
     """
-    from lasagne.layers import get_all_params
-
-    parameters = get_all_params(layer)
-    if len(parameters) != len(arrays):
-        raise ValueError(f'{len(arrays)} arrays for a network of {len(parameters)} parameters')
-    for i, (parameter, array) in enumerate(zip(parameters, arrays)):
-        shape = parameter.get_value(borrow=True, return_internal_type=True).shape  # no copy from a GPU
-        if np.shape(array) != shape:
-            raise ValueError(f'arr_{i} ({parameter}) has shape {np.shape(array)}, the network has {shape}')
-    for parameter, array in zip(parameters, arrays):
-        parameter.set_value(np.asarray(array, parameter.dtype))
+    flips = {layer.name for layer in GENERATOR if layer.flips}
+    return [
+        array[:, :, ::-1, ::-1].copy() if layer in flips and parameter == 'W' else array
+        for (layer, parameter, _), array in zip(generator_layout(), arrays)
+    ]

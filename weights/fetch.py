@@ -18,7 +18,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
 from utils import command_line  # noqa: E402
-from utils.command_line import CouldNotStart, say  # noqa: E402
+from utils.command_line import say  # noqa: E402
+from utils.errors import CouldNotStart  # noqa: E402
 
 HERE = os.path.join(ROOT, 'weights')
 TRIES = 2  # at an address whose transfer breaks off; one that does not answer is asked once
@@ -185,20 +186,18 @@ def read_json(path):
 @contextlib.contextmanager
 def locked(folder):
     """One fetch at a time in a folder; the system takes the lock back however a process ends."""
-    import fcntl
+    from utils import files
 
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f'another fetch is at work in {folder}; waiting for it to end')
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        except OSError:  # a file system without locks; at worst a file is fetched twice
-            pass
+        descriptor = files.lock(folder)
+    except BlockingIOError:
+        say(f'another fetch is at work in {folder}; waiting for it to end')
+        descriptor = files.lock(folder, wait=True)
+    try:
         yield
     finally:
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 # --- what is not ---
@@ -254,7 +253,7 @@ def fetch_archive(folder, address, archives, stack, timeout):
     url = address['archive']
     if url not in archives:
         file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (stays open for the next name)
-        stack.enter_context(file)
+        stack.callback(discard, file)
         try:
             download(url, file, address['largest'], timeout)
             archives[url] = file
@@ -263,6 +262,12 @@ def fetch_archive(folder, address, archives, stack, timeout):
     if isinstance(archives[url], Failed):
         raise archives[url]
     return archives[url]
+
+
+def discard(file):
+    """Closes `file`; what could not be written of it does not matter any more."""
+    with contextlib.suppress(OSError):
+        file.close()
 
 
 def download(url, file, largest, timeout):

@@ -29,7 +29,7 @@ def arrays(seed):
     """The 54 arrays of a generator in the released layout, float32."""
     import numpy as np
 
-    from utils.weights import generator_layout
+    from utils.architecture import generator_layout
 
     random, values = np.random.RandomState(np.random.SeedSequence(seed).generate_state(8)), []
     for layer, _, (filters, channels, *size) in generator_layout()[::2]:
@@ -42,10 +42,8 @@ def arrays(seed):
         else:
             more, fewer = max(filters, channels), min(filters, channels)
             half = np.linalg.qr(random.randn(more // 2, fewer // 2))[0]  # orthonormal columns
-            if filters < channels:
-                half = half.T * np.sqrt(
-                    channels / filters
-                )  # what is left keeps the mean square of the signal
+            if filters < channels:  # what is left keeps the mean square of the signal
+                half = half.T * np.sqrt(channels / filters)
             W[:, :, 1, 1] = np.block([[half, -half], [-half, half]])
         values += [W.astype('float32'), b.astype('float32')]
     return values

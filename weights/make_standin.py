@@ -29,7 +29,9 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from utils.command_line import CouldNotStart, argument_parser, run, say  # noqa: E402
+from utils.architecture import MEAN_BGR  # noqa: E402
+from utils.command_line import argument_parser, run, say  # noqa: E402
+from utils.errors import CouldNotStart  # noqa: E402
 
 WHAT = "a stand-in: not SalGAN's weights, for trying the pipeline"
 
@@ -39,7 +41,7 @@ PAIRS = {
     ('red', 'green'): ((1 / 255, -1 / 255, 0), 0),
     ('blue', 'yellow'): ((-1 / 510, -1 / 510, 1 / 255), 0),
 }
-MEAN_COLOUR = (123.68, 116.779, 103.939)  # red, green, blue: the network subtracts it first
+MEAN_COLOUR = MEAN_BGR[::-1]  # red, green, blue: the network subtracts it first
 
 # Chosen by looking at the maps of ten photographs and at their scores, a few values of each tried. Their
 # contrast in colour is about a fifth of that in light: the weights make all pairs count alike.
@@ -199,7 +201,7 @@ def arrays():
     """The 54 arrays of a generator in the released layout, W and b of each layer, float32."""
     import numpy as np
 
-    from utils.weights import generator_layout
+    from utils.architecture import generator_layout
 
     values, inputs = [], ['blue', 'green', 'red']
     for layer, (_, _, shape) in zip(network(), generator_layout()[::2]):

@@ -13,7 +13,7 @@ from torch import nn
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from utils.weights import MEAN_BGR, generator_layout, generator_steps  # noqa: E402
+from utils.architecture import GENERATOR, MEAN_BGR, POOL, UPSCALE, generator_layout  # noqa: E402
 
 
 class Generator(nn.Module):
@@ -31,12 +31,12 @@ class Generator(nn.Module):
 
     def forward(self, images):
         x = images.flip(1) - self.mean
-        for step, layer in generator_steps():
-            if step == 'pool':
+        for layer in GENERATOR:
+            if layer.kind == POOL:
                 x = nn.functional.max_pool2d(x, 2)
-            elif step == 'upscale':
+            elif layer.kind == UPSCALE:
                 x = nn.functional.interpolate(x, scale_factor=2, mode='nearest')
             else:
-                x = self.get_submodule(layer)(x)
-                x = torch.sigmoid(x) if layer == 'output' else torch.relu(x)
+                x = self.get_submodule(layer.name)(x)
+                x = torch.sigmoid(x) if layer.nonlinearity == 'sigmoid' else torch.relu(x)
         return x

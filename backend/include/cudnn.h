@@ -4,7 +4,53 @@
 #ifndef SALGAN_CUDNN_H
 #define SALGAN_CUDNN_H
 #include_next <cudnn.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Theano lets an algorithm that it chooses by guess or by time have a quarter of the memory that is free, which
+   libgpuarray then never gives back: 20 GB on a large card, and on a small one what the batch needs. */
+#if __has_include(<gpuarray/buffer.h>)
+#include <gpuarray/buffer.h>
+
+static const size_t SALGAN_WORKSPACE = (size_t)1 << 30;
+
+static inline int salgan_property(gpucontext *context, int property, void *value) {
+  const int error = gpucontext_property(context, property, value);
+  size_t *size = (size_t *)value;
+  if (!error && property == GA_CTX_PROP_LARGEST_MEMBLOCK && *size > SALGAN_WORKSPACE)
+    *size = SALGAN_WORKSPACE;
+  return error;
+}
+#define gpucontext_property(context, property, value) salgan_property(context, property, value)
+#endif
+
 #if CUDNN_MAJOR >= 8
+
+/* Under its default math cuDNN rounds float32 to TF32 on cards from Ampere on. A convolution in float32 is kept from
+   that, whatever the environment says, unless the user asks for it. */
+static inline cudnnStatus_t salgan_set_convolution(cudnnConvolutionDescriptor_t convolution, int axes,
+                                                   const int *padding, const int *stride, const int *dilation,
+                                                   cudnnConvolutionMode_t mode, cudnnDataType_t type) {
+  const char *tf32 = getenv("NVIDIA_TF32_OVERRIDE");
+  const bool asked_for = tf32 && !strcmp(tf32, "1");
+  const cudnnStatus_t status =
+      cudnnSetConvolutionNdDescriptor(convolution, axes, padding, stride, dilation, mode, type);
+  if (status != CUDNN_STATUS_SUCCESS || type != CUDNN_DATA_FLOAT || asked_for)
+    return status;
+  return cudnnSetConvolutionMathType(convolution, CUDNN_FMA_MATH);
+}
+
+/* Theano sets the default math once more before it computes. */
+static inline cudnnStatus_t salgan_set_math(cudnnConvolutionDescriptor_t convolution, cudnnMathType_t math) {
+  cudnnMathType_t now = math;
+  const cudnnStatus_t status = cudnnGetConvolutionMathType(convolution, &now);
+  if (status != CUDNN_STATUS_SUCCESS || (math == CUDNN_DEFAULT_MATH && now == CUDNN_FMA_MATH))
+    return status;
+  return cudnnSetConvolutionMathType(convolution, math);
+}
+#define cudnnSetConvolutionMathType(convolution, math) salgan_set_math(convolution, math)
+#define cudnnSetConvolutionNdDescriptor(convolution, axes, padding, stride, dilation, mode, type)            \
+  salgan_set_convolution(convolution, axes, padding, stride, dilation, mode, type)
 
 /* The one preference that Theano states: the fastest algorithm whose workspace is within a limit. */
 enum {

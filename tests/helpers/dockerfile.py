@@ -4,16 +4,11 @@ import fnmatch
 import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
-from pathlib import Path
 
 from tests.conftest import ROOT
-
-# by which a machine reaches its registries
-NETWORK = re.compile(r'.*_proxy|PIP_CERT|SSL_CERT_FILE|SSL_CERT_DIR|REQUESTS_CA_BUNDLE', re.IGNORECASE)
-NETWORK_FILES = ['/etc/resolv.conf', '/etc/hosts', '/etc/ssl/certs/ca-certificates.crt']
+from tests.helpers.roots import execute
 
 
 def instructions(path):
@@ -93,57 +88,6 @@ class Image:
         return self.execute([*self.start, *arguments], **variables)
 
     def execute(self, command, check=False, **variables):
-        for name in NETWORK_FILES:  # before every step: an earlier one may have written its own
-            if os.path.exists(name):
-                (self.root / name[1:]).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(name, self.root / name[1:])
         home = '/root' if self.user == '0' else '/home/salgan'
-        network = {name: value for name, value in os.environ.items() if NETWORK.fullmatch(name)}
-        path = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
-        environment = {'PATH': path, 'HOME': home, **network, **self.variables, **variables}
-        inside = f'cd {self.folder} && exec {shlex.join(command)}'
-        result = subprocess.run(
-            [
-                *(
-                    'unshare',
-                    '--mount',
-                    '--fork',
-                    'sh',
-                    '-c',
-                    'mount -t proc proc "$0/proc" && exec chroot "$@"',
-                ),
-                *(self.root, f'--userspec={self.user}:{self.user}', self.root, '/bin/sh', '-c', inside),
-            ],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert not check or result.returncode == 0, (
-            f'{command}: {result.stdout[-3000:]}{result.stderr[-3000:]}'
-        )
-        return result
-
-
-def debian(root, suite):
-    """The smallest Debian, in the folder `root`; a sentence where it cannot be made."""
-    if os.geteuid() != 0:
-        return 'a root folder of Debian is made by root only'
-    tool = root.with_name('debootstrap')
-    try:
-        tool.mkdir()
-        subprocess.run(
-            ['apt-get', 'download', '-q', 'debootstrap'], cwd=tool, check=True, capture_output=True
-        )
-        (package,) = Path(tool).glob('*.deb')
-        subprocess.run(['dpkg-deb', '--extract', package, tool], check=True, capture_output=True)
-        subprocess.run(
-            [tool / 'usr' / 'sbin' / 'debootstrap', '--variant=minbase', suite, root],
-            env={**os.environ, 'DEBOOTSTRAP_DIR': str(tool / 'usr' / 'share' / 'debootstrap')},
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-    except (OSError, subprocess.CalledProcessError) as error:
-        return f'debootstrap cannot make a Debian here: {error} {getattr(error, "stdout", "")[-500:]}'
-    return None
+        variables = {'HOME': home, **self.variables, **variables}
+        return execute(self.root, command, user=self.user, folder=self.folder, check=check, **variables)

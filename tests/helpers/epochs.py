@@ -7,7 +7,6 @@ FOLDER, and calls.json: function, samples and costs of every call, and the rows 
 import json
 import sys
 import threading
-from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,9 @@ import numpy as np  # noqa: E402
 from backend import theano  # noqa: E402
 from models.model_bce import ModelBCE  # noqa: E402
 from models.model_salgan import ModelSALGAN  # noqa: E402
-from tests.helpers.training import load_02, seeded_samples  # noqa: E402
+from models.parameters import set_values  # noqa: E402
+from tests.helpers.training import options_of_02, seeded_samples, train_02  # noqa: E402
 from utils.training.state import State  # noqa: E402
-from utils.weights import set_values  # noqa: E402
 
 
 def run(record, folder):
@@ -33,21 +32,11 @@ def run(record, folder):
         discriminator = inputs.discriminator_arrays(record['discriminator_seed'], width, height)
         set_values(model.discriminator['prob'], discriminator)
     calls = recorded(model, mode, inputs.batch(record['batch_seed'], record['samples'], width, height))
-    options = Namespace(
-        mode=mode,
-        output=folder,
-        epochs=record['epochs'],
-        batch_size=size,
-        snapshot_every={'bce': 5, 'salgan': 3}[mode],
-        keep=None,
-        loss='bce',
-        downsample=4,
-        tensorboard=False,
-    )
+    options = options_of_02(mode, '--output', folder, '--epochs', record['epochs'], '--batch-size', size)
     samples = seeded_samples(record['batch_seed'], record['samples'], width, height)
     state = State(np.random.RandomState(0))
-    train = load_02().train
-    status = train(options, model, state, samples, orders(record), [], samples[0], threading.Event())
+    training = train_02.Training(options, model, state, samples, [], samples[0])
+    status = train_02.train(training, orders(record), threading.Event())
     return {'status': status, 'updates': state.updates, 'calls': calls, 'history': state.history}
 
 

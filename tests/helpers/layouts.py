@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import scipy.io
 
-from utils.data_sets import salicon
+from utils.data_sets.data_set import blurred_map
+from utils.images import to_uint8
 
 SIZE = (48, 64)
 
@@ -89,11 +90,12 @@ def write_gaze_set(folder, counts, size=SIZE):
             if split != 'test':
                 seen = observers(seed, size)
                 points = np.concatenate([observer['fixations'] for observer in seen])
-                saliency = salicon.to_uint8(salicon.blurred_map(points, size, sigma=3))
+                saliency = to_uint8(blurred_map(points, size, sigma=3))
                 write_gaze(folder, name, saliency, seen, size)
     return folder
 
 
 def tree(folder):
-    """Relative path -> bytes of every file in a folder."""
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob('*')) if p.is_file()}
+    """Relative path -> bytes of every file in a folder, but for 03's maps.json, which holds a date."""
+    files = (path for path in sorted(folder.rglob('*')) if path.is_file() and path.name != 'maps.json')
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}

@@ -1,23 +1,31 @@
 """What the tests of training share: 02 as a module, seeded samples, small runs."""
 
+import importlib
 import os
-import runpy
 import subprocess
 import sys
 from types import SimpleNamespace
 
 import numpy as np
 
+import utils.training.start  # noqa: F401  (here, so that no fork imports them anew)
 from backend import lasagne, theano
+from models.parameters import set_values
 from tests.conftest import ROOT
-from utils import samples, weights  # noqa: F401  (here, so that no fork imports them anew)
+from utils import samples
 from utils.command_line import run
+from utils.files import LOCK
 from utils.training import monitor, run_record  # noqa: F401  (here, so that no fork imports them anew)
+from utils.training import options as modes
+
+train_02 = importlib.import_module('02-train')
 
 
-def load_02():
-    """What 02-train.py defines: its name is no identifier, so that it cannot be imported."""
-    return SimpleNamespace(**runpy.run_path(str(ROOT / '02-train.py'), run_name='train_02'))
+def options_of_02(*arguments):
+    """Its options as it completes them."""
+    options = train_02.parser().parse_args(list(map(str, arguments)))
+    modes.complete(options)
+    return options
 
 
 def sample(image, saliency, name='a.png', fixations=((3, 5), (8, 2))):
@@ -63,7 +71,7 @@ def start_02(*arguments, cwd, **environment):
 
 
 def small_build(options, start, initial, found):
-    """In place of 02's `build`: small networks, of which an update costs nothing and hangs on all before."""
+    """In place of `models.start.build`: an update of these costs nothing and depends on all before."""
 
     def network():
         layer = lasagne.layers.InputLayer((1, 4))
@@ -83,16 +91,17 @@ def small_build(options, start, initial, found):
 
     G, G_added_up = network()
     if start.get('generator'):
-        weights.set_values(G, start['generator'])
+        set_values(G, start['generator'])
+    networks = {'generator': (G, {G_added_up: None})}
     model = SimpleNamespace(
-        net={'output': G},
-        G_updates={G_added_up: None},
+        networks=lambda: networks,
+        compile=lambda: None,
         G_trainFunction=trains(G, G_added_up),
         predictFunction=lambda images: 1 / (1 + np.exp(G.W.get_value()[0, 0] - images[:, :1] / 255)),
     )
     if options.mode == 'salgan':
         D, D_added_up = network()
-        model.discriminator, model.D_updates = {'prob': D}, {D_added_up: None}
+        networks['discriminator'] = D, {D_added_up: None}
         model.D_trainFunction = trains(D, D_added_up)
     return model
 
@@ -105,7 +114,7 @@ def forked(arguments, prepare=None, build=small_build, stderr=None):
     arguments : list of str or path
     prepare : function, optional
         Called in the fork before the run.
-    build : function in place of 02's `build`
+    build : function in place of `models.start.build`
     stderr : descriptor, optional
         Where its messages go (default: nowhere).
 
@@ -113,23 +122,26 @@ def forked(arguments, prepare=None, build=small_build, stderr=None):
     -------
     int, the exit status, or less than 0: the signal
     """
-    load = load_02()
     child = os.fork()
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     try:
         to = os.open(os.devnull, os.O_WRONLY) if stderr is None else stderr
         sys.stderr = os.fdopen(to, 'w', buffering=1)
-        sys.argv = ['02-train.py', *map(os.fspath, arguments)]
-        load.main.__globals__['build'] = build
+        sys.argv = ['02-train.py']
         if prepare:
             prepare()
-        run(load.main)
+        run(lambda: train_02.main(list(map(os.fspath, arguments)), build))
     except SystemExit as end:
         sys.stderr.flush()
         os._exit(int(end.code or 0))
     finally:
         os._exit(99)
+
+
+def times_of(folder):
+    """When each file below `folder` was last written to, but for the lock's, which every start takes."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob('*') if path.name != LOCK}
 
 
 def wait_for_line(process, start):

@@ -1,7 +1,7 @@
-"""Replays a recorded training trajectory: python tests/helpers/trajectory.py RECORD.npz OUTPUT.npz
+"""Replays a recorded training trajectory: python tests/helpers/trajectory.py RECORD.npz OUTPUT.npz [UPDATES]
 
-Run in a process of its own, so that THEANO_FLAGS=floatX=float64 can give float64 networks. Writes the arrays
-of the record under the same names, computed by this project.
+A process of its own is for another device. It writes the arrays of the record under the same names; with
+UPDATES only so many.
 """
 
 import sys
@@ -15,8 +15,7 @@ import inputs  # noqa: E402
 import numpy as np  # noqa: E402
 
 from backend import lasagne, theano  # noqa: E402
-from models.model_bce import ModelBCE  # noqa: E402
-from models.model_salgan import ModelSALGAN  # noqa: E402
+from tests.helpers import networks  # noqa: E402
 
 
 def statistics(arrays):
@@ -36,21 +35,27 @@ def cast(arrays):
     return [np.asarray(array, theano.config.floatX) for array in arrays]
 
 
-def replay(record):
+def replay(record, updates=None):
+    """The arrays of a record under the same names, computed by this project in Theano's floatX.
+
+    With `updates` only so many, and nothing but them: no maps and probabilities before and after.
+    """
     width, height, size = (int(record[name]) for name in ('width', 'height', 'batch_size'))
     salgan = 'costs' in record
-    model: Any = (ModelSALGAN if salgan else ModelBCE)(width, height, size)
+    assert (width, height, size) == (networks.WIDTH, networks.HEIGHT, networks.BATCH)
+    model: Any = networks.model('salgan' if salgan else 'bce')
     generator = inputs.generator_arrays(int(record['generator_seed']), float(record['gain']))
-    networks = {'gen_' if salgan else '': (model.net['output'], generator)}
+    parts = {'gen_' if salgan else '': (model.net['output'], generator)}
     if salgan:
         discriminator = inputs.discriminator_arrays(int(record['discriminator_seed']), width, height)
-        networks['disc_'] = (model.discriminator['prob'], discriminator)
-        concatenated = [model.input_var, model.output_var]
-        prob = theano.function(concatenated, lasagne.layers.get_output(model.discriminator['prob']))
-    for layer, start in networks.values():
+        parts['disc_'] = (model.discriminator['prob'], discriminator)
+        if updates is None:
+            concatenated = [model.input_var, model.output_var]
+            prob = theano.function(concatenated, lasagne.layers.get_output(model.discriminator['prob']))
+    for layer, start in parts.values():
         lasagne.layers.set_all_param_values(layer, cast(start))
 
-    seeds = [int(seed) for seed in record['batch_seed_of_update']]
+    seeds = [int(seed) for seed in record['batch_seed_of_update']][:updates]
     batches = {seed: cast(inputs.batch(seed, size, width, height)) for seed in seeds}
 
     def observe(when):
@@ -63,19 +68,21 @@ def replay(record):
                 )
 
     result, costs = {}, []
-    observe('before')
+    if updates is None:
+        observe('before')
     for update, seed in enumerate(seeds, 1):
         train = model.D_trainFunction if salgan and update % 2 else model.G_trainFunction
         costs.append(train(*batches[seed]))
         if update in record['checkpoints']:
-            for prefix, (layer, start) in networks.items():
+            for prefix, (layer, start) in parts.items():
                 now = lasagne.layers.get_all_param_values(layer)
                 moved = [np.asarray(new, 'float64') - old for new, old in zip(now, cast(start))]
                 for kind, values in (('', statistics(now)), ('delta_', statistics(moved))):
                     result.update({f'u{update}_{prefix}{kind}{name}': a for name, a in values.items()})
-    observe('after')
+    if updates is None:
+        observe('after')
     result['costs' if salgan else 'loss'] = np.array(costs)
-    for prefix, (layer, start) in networks.items():
+    for prefix, (layer, start) in parts.items():
         same = [
             np.array_equal(now, old)
             for now, old in zip(lasagne.layers.get_all_param_values(layer), cast(start))
@@ -85,4 +92,4 @@ def replay(record):
 
 
 if __name__ == '__main__':
-    np.savez(sys.argv[2], **replay(np.load(sys.argv[1])))
+    np.savez(sys.argv[2], **replay(np.load(sys.argv[1]), *map(int, sys.argv[3:])))

@@ -12,7 +12,7 @@ from itertools import chain
 
 import numpy as np
 
-from utils.files import Unreadable
+from utils.errors import Unreadable
 
 _CHUNK = 2**22
 _LARGEST = 2**26  # bytes of one element; the largest of SALICON is under 10 kB
@@ -40,7 +40,7 @@ class Annotations:
         self._where: dict = {}  # image id -> array of start, end, start, end ..
         try:
             with open(self.path, 'rb') as file:
-                self._index(_Scanner(file, progress))
+                self._index(Scanner(file, progress))
         except (ValueError, RecursionError) as error:
             reason = 'nested too deeply' if isinstance(error, RecursionError) else error
             raise Unreadable(f'{self.path}: not a whole annotation file ({reason}); fetch it again') from None
@@ -110,7 +110,7 @@ def _image_id(element):
     return image_id
 
 
-class _Scanner:
+class Scanner:
     """Walks a JSON object of a file by its members and their elements, with bounded memory."""
 
     # The file is read as Latin-1, one character a byte, so that positions are those of the file; JSON's own

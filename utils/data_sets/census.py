@@ -2,7 +2,9 @@
 
 from collections import Counter
 
-from utils.data_sets.salicon import JSON, SPLITS
+from utils.command_line import listed
+from utils.data_sets.data_set import SPLITS
+from utils.data_sets.salicon import JSON
 
 IMAGES = {'train': 10_000, 'val': 5_000, 'test': 5_000}
 SIZE = (480, 640)
@@ -28,7 +30,8 @@ class Census:
         self.images: Counter = Counter()
         self.sizes: Counter = Counter()
         self.outside: Counter = Counter()
-        self.without_fixations = 0
+        self.without_fixations, self.turned = 0, []
+        self.facts = data_set.facts
         self.totals: dict = {split: Counter() for split in SPLITS}
 
     def add(self, prepared):
@@ -37,6 +40,8 @@ class Census:
             self.left_out.append(prepared.problem)
             return
         self.sizes[prepared.size] += 1
+        if prepared.turned:
+            self.turned.append(prepared.turned)
         self.images.update(prepared.samples.keys())
         fixations = prepared.fixations
         if fixations is None:
@@ -50,19 +55,32 @@ class Census:
 
     def lines(self):
         """The summary, str by str; what was left out comes last."""
-        counts = (f'{split} {_number(self.images[split])} of {_number(IMAGES[split])}' for split in SPLITS)
-        yield 'samples, of those that SALICON has: ' + ', '.join(counts)
+        if self.facts:
+            yield 'samples: ' + ', '.join(f'{split} {_number(self.images[split])}' for split in SPLITS)
+        else:
+            counts = (
+                f'{split} {_number(self.images[split])} of {_number(IMAGES[split])}' for split in SPLITS
+            )
+            yield 'samples, of those that SALICON has: ' + ', '.join(counts)
         if self.sizes:
-            sizes = [f'{columns} x {rows} ({_number(n)})' for (rows, columns), n in self.sizes.most_common()]
-            yield f'sizes: {", ".join(sizes)}' + ('' if set(self.sizes) == {SIZE} else '; SALICON: 640 x 480')
+            sizes = [f'{columns} x {rows} ({_number(n)})' for (rows, columns), n in self.sizes.most_common(8)]
+            sizes += ['others'] if len(self.sizes) > 8 else []
+            salicon = self.facts or set(self.sizes) == {SIZE}
+            yield f'sizes: {", ".join(sizes)}' + ('' if salicon else '; SALICON: 640 x 480')
         yield from self._editions()
         if self.outside:
             yield (
                 f'fixations outside their image, dropped: {_number(self.outside["fixations"])} '
-                f'in {_number(self.outside["images"])} images; the 2017 edition has some'
+                f'in {_number(self.outside["images"])} images'
+                + ('' if self.facts else '; the 2017 edition has some')
             )
         if self.without_fixations:
             yield f'images without fixations, kept: {_number(self.without_fixations)}'
+        if self.turned:
+            yield (
+                f'images with an EXIF orientation, which is applied: {_number(len(self.turned))}: '
+                f'{listed(self.turned, 3)}; --ignore-orientation takes them as they are stored'
+            )
         if self.left_out:
             yield f'left out ({_number(len(self.left_out))}):'
             yield from (f'  {sentence}' for sentence in self.left_out)

@@ -11,7 +11,8 @@ import zlib
 
 import cv2
 
-from utils.files import Unreadable, read_bytes
+from utils.errors import Unreadable
+from utils.files import read_bytes
 from utils.images import decode, encode
 
 _AT = 33  # after the signature and the header chunk

@@ -1,22 +1,28 @@
 """From what a data set has of an image to a sample and its two PNGs, as the original made them."""
 
+import io
 import os
-from collections import namedtuple
+from typing import Any, NamedTuple, Optional
 
 import cv2
 import numpy as np
 
 from utils.data_sets import checked_png
-from utils.files import Unreadable, read_bytes, write_bytes
-from utils.images import decode, shrink
+from utils.data_sets.salicon import GAZE, JSON, MAT_2015
+from utils.errors import CouldNotStart, Unreadable
+from utils.files import read_bytes, write_bytes
+from utils.images import decode, orientation_of, shrink
 from utils.samples import ImageContainer, InputType, Target
 
-Prepared = namedtuple('Prepared', 'samples fixations size problem')
-Prepared.__doc__ = """What became of a record.
 
-`samples`: split -> `Target`; empty where `problem`, one sentence, says why the image is left out.
-`fixations`: `salicon.Fixations`, None for a test image. `size`: (rows, columns) of the image.
-"""
+class Prepared(NamedTuple):
+    """What became of a record."""
+
+    samples: dict  # split -> Target; empty where there is a problem
+    fixations: Any  # data_set.Fixations; None for a test image
+    size: Optional[tuple]  # (rows, columns) of the image
+    problem: Optional[str]  # one sentence on why the image is left out
+    turned: Optional[str] = None  # the image's path, where its EXIF orientation was applied
 
 
 def prepare(record, data_set, output, size):
@@ -26,8 +32,8 @@ def prepare(record, data_set, output, size):
 
     Parameters
     ----------
-    record : salicon.Record
-    data_set : salicon.DataSet
+    record : data_set.Record
+    data_set : data_set.DataSet
     output : path
         `images/STEM.png` and `maps/STEM.png` go there; their folders exist.
     size : (width, height)
@@ -45,6 +51,25 @@ def prepare(record, data_set, output, size):
         return Prepared({}, None, None, f'{record.image}: too large for the memory or for OpenCV')
 
 
+def check_output(data_set, output):
+    """Raises CouldNotStart where a folder is missing, or would be written over."""
+    if not data_set.folders['images']:
+        raise CouldNotStart('no folder of images: name it with --images DIR')
+    made = data_set.layout == JSON or (data_set.facts and not data_set.without_fixations)
+    if not data_set.folders['maps'] and not made:
+        raise CouldNotStart('no folder of saliency maps: name it with --maps DIR')
+    if not any(record.image for record in data_set.records):
+        raise CouldNotStart(f'{data_set.folders["images"]}: no images in it')
+    for kind, folder in data_set.folders.items():
+        folder = os.path.realpath(folder) if folder else None
+        if kind == 'fixations' and data_set.layout in (JSON, GAZE, MAT_2015):
+            continue  # no PNG is taken for fixations there
+        for written in ('images', 'maps'):
+            target = os.path.realpath(os.path.join(output, written))
+            if folder and os.path.commonpath([target, folder]) == folder:
+                raise CouldNotStart(f'{target}: lies in the folder of {kind}; choose another --output')
+
+
 def is_test(record):
     """Whether the record belongs to the test set only, which has images and nothing else."""
     return 'test' in record.splits and (len(record.splits) == 1 or not (record.map or record.fixations))
@@ -53,12 +78,16 @@ def is_test(record):
 def _check_parts(record, data_set):
     held = record.image or record.map or record.fixations
     if not record.splits:
-        raise Unreadable(f'{held}: neither its name nor its folder says train, val or test')
+        raise Unreadable(
+            f'{held}: neither its name nor its folder says train, val or test; --split FILE may say it'
+        )
     if not record.image:
         raise Unreadable(f'{held}: there is no image of that name')
-    if not (record.fixations or is_test(record)):
-        raise Unreadable(f'{held}: there are no fixations of that name')
-    if not (record.map or is_test(record)) and data_set.folders['maps']:
+    if not (record.fixations or is_test(record) or data_set.without_fixations):
+        raise Unreadable(
+            f'{held}: there are no fixations of that name; training needs none: --without-fixations'
+        )
+    if not (record.map or is_test(record)) and (data_set.folders['maps'] or data_set.without_fixations):
         raise Unreadable(f'{held}: there is no map of that name')
 
 
@@ -67,47 +96,77 @@ def _prepare(record, data_set, output, size):
     # so that its bytes do not depend on where it is written.
     image_path, map_path = (f'{folder}/{record.stem}.png' for folder in ('images', 'maps'))
     source = read_bytes(record.image)
+    stored = data_set.ignore_orientation
+    flags = cv2.IMREAD_COLOR | (cv2.IMREAD_IGNORE_ORIENTATION if stored else 0)
     image, rows_columns, image_png = _shrunk(
-        os.path.join(output, image_path), source, size, lambda: decode(source, record.image, cv2.IMREAD_COLOR)
+        os.path.join(output, image_path),
+        source,
+        size,
+        lambda: decode(source, record.image, flags),
+        *(['stored'] if stored else []),
     )
+    turned = record.image if not stored and orientation_of(io.BytesIO(source)) != 1 else None
     image = ImageContainer(image, image_path, InputType.image)
     # note: deviation 19: the original fails at them; they have an image and nothing else.
     test_sample = Target(image, size=rows_columns)
     if is_test(record):
         _write(output, image_path, image_png)
-        return Prepared({'test': test_sample}, None, rows_columns, None)
+        return Prepared({'test': test_sample}, None, rows_columns, None, turned)
 
-    fixations = data_set.fixations(record)
-    _check_size(fixations.size, record.fixations, rows_columns, record.image)
-    map_source = read_bytes(record.map) if record.map else fixations.points.tobytes()
+    fixations = None
+    if not data_set.without_fixations:
+        fixations = data_set.fixations(record)
+        if turned and fixations.size == rows_columns[::-1] != rows_columns:
+            raise Unreadable(
+                f'{turned}: turned on its side by its EXIF orientation, but its fixations are of the image '
+                'as it is stored; --ignore-orientation leaves it so'
+            )
+        _check_size(fixations.size, record.fixations, rows_columns, record.image)
+    map_source, made_in = _map_source(record, data_set, fixations)
     saliency, map_size, map_png = _shrunk(
         os.path.join(output, map_path),
         map_source,
         size,
         lambda: data_set.saliency_map(record, fixations, map_source),
+        *made_in,
     )
     _check_size(map_size, record.map, rows_columns, record.image)
     if not saliency.any():
         raise Unreadable(f'{record.map or record.image}: the map is empty')
     _write(output, image_path, image_png)
     _write(output, map_path, map_png)
-    points = tuple(np.ascontiguousarray(axis) for axis in fixations.points.T)
-    sample = Target(
-        image,
-        ImageContainer(saliency, map_path, InputType.imageGrayscale),
-        ImageContainer(points, os.fspath(record.fixations), InputType.fixationMapMatlab),
-        rows_columns,
-    )
+    fixated = None
+    if fixations:
+        points = tuple(np.ascontiguousarray(axis) for axis in fixations.points.T)
+        fixated = ImageContainer(points, os.fspath(record.fixations), InputType.fixationMapMatlab)
+    saliency = ImageContainer(saliency, map_path, InputType.imageGrayscale)
+    sample = Target(image, saliency, fixated, rows_columns)
     samples = {split: test_sample if split == 'test' else sample for split in record.splits}
-    return Prepared(samples, fixations, rows_columns, None)
+    return Prepared(samples, fixations, rows_columns, None, turned)
 
 
-def _shrunk(path, source, size, decode):
+def _map_source(record, data_set, fixations):
+    """The bytes that an image's map is made of, and what else shapes it that has not always done so."""
+    if not record.map:
+        settings = [data_set.blur(fixations.size)] if data_set.facts else []
+        return fixations.points.tobytes(), settings
+    data = read_bytes(record.map)
+    return data, ['by its maximum'] if _has_depth(data) else []
+
+
+def _has_depth(data):
+    """Whether the bytes of a map may hold more than eight bits, so that they are scaled: not so before."""
+    if data.startswith(b'\x89PNG'):
+        return data[24:25] == b'\x10'
+    return data.startswith((b'II', b'MM', b'\x93NUMPY'))
+
+
+def _shrunk(path, source, size, decode, *settings):
     """An image or a map at the network's size, its own size, and the PNG to write, None if it is there.
 
-    `source` are the bytes that `decode` makes it of, in BGR or grey.
+    `source` are the bytes that `decode` makes it of, in BGR or grey; `settings` what else shapes it.
     """
-    source = checked_png.digest(source, size, cv2.__version__)
+    source = checked_png.digest(source, size, cv2.__version__, *settings)
     image, decoded_size = checked_png.read(path, source)
     if image is not None:
         return image, decoded_size, None

@@ -6,7 +6,7 @@ import math
 from utils.evaluation.published import FIGURE3, FIGURE3_METRICS
 from utils.files import write_bytes
 
-LOWER_IS_BETTER = ('KL', 'EMD')
+LOWER_IS_BETTER = ('KL', 'KLDiv', 'EMD')
 
 
 def draw(stem, summaries, metrics, published=True):

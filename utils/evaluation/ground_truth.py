@@ -5,24 +5,30 @@ Fixations are small and are kept, four bytes each; maps are made or read when an
 
 import os
 import threading
-from collections import Counter, namedtuple
+from collections import Counter
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 import numpy as np
 
 from utils import samples
-from utils.command_line import CouldNotStart, progress
-from utils.data_sets import salicon
+from utils.command_line import listed, progress
+from utils.data_sets import data_set, finding, known, salicon
+from utils.data_sets.readers import check_shape
+from utils.errors import CouldNotStart, Unreadable
+from utils.evaluation import tuebingen
 from utils.evaluation.maps import LARGEST, find_maps, match, read_map
-from utils.files import Unreadable
 from utils.parallel import in_order
 
 SIGMA, SIDE = 19, 640  # of the blurred maps: 19 pixels where the longer side has 640
 PICKLE = 'pickle'
 
-Image = namedtuple('Image', 'points size')
-Image.__doc__ = """The fixations of an image: `points`, int array N x 2, (row, column), 0-based, duplicates
-kept; `size`, its (rows, columns)."""
+
+class Image(NamedTuple):
+    """The fixations of an image."""
+
+    points: np.ndarray  # int, N x 2, (row, column), 0-based, duplicates kept
+    size: tuple  # (rows, columns)
 
 
 class GroundTruth:
@@ -34,6 +40,16 @@ class GroundTruth:
         By stem: the path relative to the folder, without extension.
     layout, fixation_type, fixation_filter : str
         What they were read from, and which; a type is None where the layout has one only.
+    set : str or None
+        The name of the data set that was recognised.
+    sigma : float or None
+        Of the blur that goes with it, in pixels; None for 19 at 640 x 480, in proportion.
+    multiplicity : bool
+        Whether the files tell how often a pixel was fixated.
+    said : list of str
+        What is to be said of the set.
+    others : set of str
+        Stems of the set's images that have no public fixations.
     blurred_from : str or None
         The folder of the blurred maps; None where they are made of the fixations.
     unread : dict of str -> str
@@ -50,7 +66,21 @@ class GroundTruth:
         self.layout, self.fixation_type, self.fixation_filter = layout, fixation_type, fixation_filter
         self.images, self.unread, self.problems, self.blurred_from = {}, {}, [], None
         self.outside, self.read, self.totals = 0, 0, {}
-        self._maps, self._counts, self._lock = {}, {}, threading.Lock()
+        self.set, self.sigma, self.multiplicity, self.said, self.others = None, None, True, [], set()
+        self._image_paths, self._stretch = {}, False
+        self._maps, self._counts, self._all = {}, {}, None
+        self._start()
+
+    def __getstate__(self):
+        """For another process: without what is kept of maps and what belongs to threads."""
+        return {name: value for name, value in vars(self).items() if name not in ('_lock', 'blurred')}
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        self._start()
+
+    def _start(self):
+        self._lock = threading.Lock()
         self.blurred = lru_cache(maxsize=16)(self._blurred)  # the self-check asks for each a few times
 
     def add(self, stem, points, size):
@@ -58,16 +88,38 @@ class GroundTruth:
         kind = np.uint16 if max(size) <= 2**16 else np.int32
         self.images[stem] = Image(np.asarray(points).astype(kind).reshape(-1, 2), tuple(size))
 
-    def blur_from(self, folder, allow_missing=False):
-        """Takes the blurred maps from `folder`; images without one are dropped, and named, if allowed."""
+    def blur_from(self, folder, allow_missing=False, stretch=False):
+        """Takes the blurred maps from `folder`; images without one are dropped, and named, if allowed.
+
+        `stretch`: whether maps of another aspect ratio than their image's are taken.
+        """
+        self._stretch = stretch
         self.blurred.cache_clear()
-        self._maps, missing, _ = match(self.images.keys(), find_maps(folder))
+        found = known.recognise(folder)
+        files = known.map_files(found) if found and found.maps else {}
+        files = files or find_maps(folder, known.MAP_SUFFIX)
+        self._maps, missing, _ = match(self.images.keys(), files)
         if missing and not allow_missing:
-            raise CouldNotStart(f'{folder}: no map of {listed(missing)}; --allow-missing goes on without')
+            raise CouldNotStart(f'{folder}: no map of {listed(missing)}; --allow-missing continues without')
         for stem in missing:
             del self.images[stem]
             self.unread[stem] = f'{stem}: no map of it in {folder}'
         self.blurred_from = folder
+
+    def image_path(self, stem):
+        """The file of an image, None where it is not known."""
+        return self._image_paths.get(stem)
+
+    def empty(self):
+        """The stems of the images without fixations, which are in no mean."""
+        return [stem for stem, image in self.images.items() if not len(image.points)]
+
+    def all_fixations(self):
+        """All images' fixations, brought to the size of any of them: a `tuebingen.OtherFixations`."""
+        with self._lock:
+            if self._all is None:
+                self._all = tuebingen.OtherFixations(self.images.values())
+            return self._all
 
     def fixation_map(self, stem):
         """Bool array of the image's size, True where fixated."""
@@ -80,8 +132,11 @@ class GroundTruth:
         """The continuous ground truth: float or uint8 array, of the image's size or as it was read."""
         points, size = self.images[stem]
         if self.blurred_from:
-            return read_map(self._maps[stem])
-        return salicon.blurred_map(points, size, SIGMA * max(size) / SIDE)
+            blurred = read_map(self._maps[stem])
+            if not self._stretch:
+                check_shape(blurred.shape, size, self._maps[stem])
+            return blurred
+        return data_set.blurred_map(points, size, self.sigma or SIGMA * max(size) / SIDE)
 
     def counts(self, size):
         """How many images are fixated at each pixel, all brought to `size`; int32 array of that size."""
@@ -117,23 +172,26 @@ def _pixels(image, size):
     return np.divmod(flat, size[1])
 
 
-def listed(names, most=10):
-    """'a, b and 3 more', for messages."""
-    names = list(names)
-    more = f' and {len(names) - most} more' if len(names) > most else ''
-    return ', '.join(map(str, names[:most])) + more
-
-
-def read(path, fixation_type=None, fixation_filter=None, workers=1):
+def read(
+    path,
+    fixation_type=None,
+    fixation_filter=None,
+    workers=1,
+    protocol='mit',
+    keep_first=False,
+    ignore_orientation=False,
+):
     """Reads the fixations at `path`.
 
     Parameters
     ----------
     path : path
-        A folder or a JSON file in one of SALICON's layouts, a folder of fixation maps (images, non-zero where
-        fixated), or a pickle of 01.
+        A data set as it is handed out, see `known`; a folder or a JSON file in one of SALICON's layouts, a
+        folder of fixation maps (images, non-zero where fixated), or a pickle of 01.
     fixation_type, fixation_filter : str or None
-        See `salicon.find`.
+        See `salicon.find`; under the protocol tuebingen no filter is the default.
+    keep_first, ignore_orientation : bool
+        See `finding.find`.
     workers : int
         Threads.
 
@@ -148,31 +206,63 @@ def read(path, fixation_type=None, fixation_filter=None, workers=1):
     """
     if not os.path.exists(path):
         raise CouldNotStart(f'{path}: there is no such file or folder')
-    if os.path.isfile(path) and not path.lower().endswith('.json'):
+    if os.path.isfile(path) and path.lower().endswith(samples.EXTENSIONS):
         truth = _from_pickle(path, fixation_type, fixation_filter)
+    elif os.path.isfile(path) and not path.lower().endswith(('.json', '.mat')):
+        raise CouldNotStart(f'{path}: neither a folder, nor a .json, a .mat or a pickle of 01')
     else:
-        truth = _from_data_set(path, fixation_type or 'fixations', fixation_filter, workers)
+        fixation_filter = fixation_filter or ('none' if protocol == 'tuebingen' else None)
+        found = finding.find(
+            fixations=path,
+            fixation_type=fixation_type or 'fixations',
+            fixation_filter=fixation_filter,
+            keep_first=keep_first,
+            ignore_orientation=ignore_orientation,
+        )
+        truth = _from_data_set(found, fixation_type or 'fixations', workers)
     if not truth.images:
         reasons = [*truth.unread.values(), *truth.problems]
         raise CouldNotStart(f'{path}: no image with fixations in it' + (f': {reasons[0]}' if reasons else ''))
     return truth
 
 
-def _from_data_set(path, fixation_type, fixation_filter, workers):
-    inside = [os.path.join(path, name) for name in ('fixations', 'fixation')]
-    path = next((folder for folder in inside if os.path.isdir(folder)), path)
-    data_set = salicon.find(fixations=path, fixation_type=fixation_type, fixation_filter=fixation_filter)
-    shown = fixation_type if data_set.layout == salicon.GAZE else None
-    truth = GroundTruth(data_set.layout, shown, data_set.fixation_filter)
-    truth.problems += data_set.problems
-    reading = in_order(partial(_read_record, data_set), data_set.records, workers)
+def read_for(options, workers=1):
+    """The `GroundTruth` that the options of 04 name."""
+    truth = read(
+        options.fixations,
+        options.fixation_type,
+        options.fixation_filter,
+        workers,
+        options.protocol,
+        options.first_fixations == 'keep',
+        options.ignore_orientation,
+    )
+    truth.sigma = options.blur_sigma or truth.sigma
+    if options.ground_truth:
+        truth.blur_from(options.ground_truth, options.allow_missing, options.stretch)
+    return truth
+
+
+def _from_data_set(found, fixation_type, workers):
+    shown = fixation_type if found.layout == salicon.GAZE else None
+    truth = GroundTruth(found.layout, shown, found.fixation_filter)
+    truth.sigma, truth.said, truth.others = found.sigma, found.notes, set(found.others)
+    if found.facts:
+        truth.set, truth.multiplicity = found.facts.name, found.facts.repeats
+    elif found.layout in (salicon.FIXATION_MAPS, salicon.MAT_2015):
+        truth.multiplicity = False
+    else:
+        truth.set = known.SALICON.name
+    truth.problems += found.problems
+    reading = in_order(partial(_read_record, found), found.records, workers)
     for record, fixations in zip(
-        data_set.records, progress(reading, total=len(data_set.records), unit='image', desc='fixations')
+        found.records, progress(reading, total=len(found.records), unit='image', desc='fixations')
     ):
         if isinstance(fixations, str):
             truth.unread[record.stem] = fixations
             continue
         truth.add(record.stem, fixations.points, fixations.size)
+        truth._image_paths[record.stem] = record.image
         truth.outside += fixations.outside
         before = fixations.recorded if fixation_type == 'fixations' else None
         truth.read += before or fixations.samples or len(fixations.points) + fixations.outside
@@ -183,18 +273,10 @@ def _from_data_set(path, fixation_type, fixation_filter, workers):
     return truth
 
 
-def _read_record(data_set, record):
+def _read_record(found, record):
     """The record's fixations, or one sentence on why there are none."""
-    path, drawn = record.fixations, data_set.layout in (salicon.FIXATION_MAPS, salicon.MAT_2015)
     try:
-        if drawn and path.lower().endswith(('.jpg', '.jpeg')):
-            raise Unreadable(f'{path}: JPEG smears single pixels, so that it holds no fixations; use PNG')
-        fixations = data_set.fixations(record)
-        if drawn and len(fixations.points) > fixations.size[0] * fixations.size[1] / 2:
-            raise Unreadable(
-                f'{path}: more than half of its pixels are fixated; a blurred map? it goes to --ground-truth'
-            )
-        return fixations
+        return found.fixations(record)
     except Unreadable as error:
         return str(error)
 
@@ -206,21 +288,18 @@ def _from_pickle(path, fixation_type, fixation_filter):
             '--fixation-filter out'
         )
     truth = GroundTruth(PICKLE, None, 'as in the pickle')
-    try:
-        for number, sample in enumerate(samples.read(path)):
-            if sample.fixation is None:
-                continue
-            stem = sample_stem(sample, number)
-            points = np.stack(sample.fixation.data, axis=1)
-            if stem in truth.images:
-                truth.problems.append(f'{path}: sample {number} has the name of another, {stem}')
-            elif (points < 0).any() or (points >= sample.size).any() or np.prod(sample.size) > LARGEST:
-                truth.unread[stem] = f'{path}: fixations of sample {number}, {stem}, lie outside the image'
-            else:
-                truth.add(stem, points, sample.size)
-                truth.read += len(points)
-    except Unreadable as error:
-        raise CouldNotStart(str(error)) from None
+    for number, sample in enumerate(samples.read(path)):
+        if sample.fixation is None:
+            continue
+        stem = sample_stem(sample, number)
+        points = np.stack(sample.fixation.data, axis=1)
+        if stem in truth.images:
+            truth.problems.append(f'{path}: sample {number} has the name of another, {stem}')
+        elif (points < 0).any() or (points >= sample.size).any() or np.prod(sample.size) > LARGEST:
+            truth.unread[stem] = f'{path}: fixations of sample {number}, {stem}, lie outside the image'
+        else:
+            truth.add(stem, points, sample.size)
+            truth.read += len(points)
     return truth
 
 

@@ -3,61 +3,63 @@
 import os
 from collections import defaultdict
 
-import numpy as np
-
-from utils.command_line import CouldNotStart
-from utils.data_sets import matlab
-from utils.files import Unreadable
-from utils.images import read_grey
+from utils import archives
+from utils.command_line import listed
+from utils.data_sets import readers
+from utils.errors import CouldNotStart, Unreadable
+from utils.files import walk
+from utils.outputs import CONTACT_SHEET, FORMATS
 
 # Where 03 wrote a map in several formats, the first of these is taken: the original's map without loss before
 # its JPEG, and both before the `.npy`, which is another map, neither cut to eight bits nor blurred.
 EXTENSIONS = (
     '.png', '.tif', '.tiff', '.bmp', '.pgm', '.ppm', '.webp', '.jp2', '.jpg', '.jpeg', '.npy', '.mat'
 )  # fmt: skip
-LARGEST = 2**26  # pixels: a map of more is a mistake or an attack
-OVERLAY, CONTACT_SHEET = '_overlay', 'contact_sheet'  # what 03 writes beside maps
+LARGEST = readers.LARGEST
+# what 03 writes beside maps
+OVERLAY, SHEET = (os.path.splitext(name)[0] for name in (FORMATS['overlay'], CONTACT_SHEET))
 
 
-def find_maps(folder):
+def find_maps(folder, suffix=''):
     """Finds the maps in `folder` and its subfolders: relative path without extension -> path.
+
+    Of an archive (`.hdf5`, `.h5`, `.zip`): name in it without extension -> `archives.Member`.
+
+    Where some names end in `suffix`, as the blurred maps of some data sets do, those alone, and their stems
+    lack it.
 
     Raises
     ------
     CouldNotStart
         If there is no such folder, or no map in it.
     """
+    if archives.is_archive(folder) and not os.path.isdir(folder):
+        return archives.members(folder)
     if not os.path.isdir(folder):
         raise CouldNotStart(f'{folder}: there is no such folder')
     found = defaultdict(list)
-    for parent, folders, names in os.walk(folder, onerror=_refuse):
-        folders[:] = sorted(name for name in folders if not name.startswith('.'))
-        for name in sorted(names):
-            stem, extension = os.path.splitext(name)
-            if not name.startswith('.') and extension.lower() in EXTENSIONS:
-                stem = os.path.normpath(os.path.join(os.path.relpath(parent, folder), stem))
-                rank = EXTENSIONS.index(extension.lower())
-                found[stem].append((rank, os.path.join(parent, name)))
+    for relative in walk(folder):
+        stem, extension = os.path.splitext(relative)
+        if not os.path.basename(relative).startswith('.') and extension.lower() in EXTENSIONS:
+            found[stem].append((EXTENSIONS.index(extension.lower()), os.path.join(folder, relative)))
     shown = {stem for stem in found if stem.endswith(OVERLAY) and stem[: -len(OVERLAY)] in found}
     maps = {
         stem: min(paths)[1]
         for stem, paths in found.items()
-        if stem not in shown and not (shown and stem == CONTACT_SHEET)
+        if stem not in shown and not (shown and stem == SHEET)
     }
     if not maps:
         raise CouldNotStart(f'{folder}: no maps in it ({", ".join(EXTENSIONS)})')
-    return maps
-
-
-def _refuse(error):
-    raise CouldNotStart(f'cannot read the folder {error.filename}: {error.strerror}')
+    ends = {stem[: -len(suffix)]: path for stem, path in maps.items() if suffix and stem.endswith(suffix)}
+    return ends or maps
 
 
 def match(stems, files):
     """Which file belongs to which image.
 
-    That of the same relative path; where there is none, the one file of the same name, if no other image has
-    that name: some hand out images by split and maps in one folder.
+    That of the same relative path; if there is none for any image, the path below the folder that all files
+    are in, as archives have one; then the one file of the same name, if no other image has that name: some
+    hand out images by split and maps in one folder.
 
     Parameters
     ----------
@@ -70,13 +72,55 @@ def match(stems, files):
     -------
     dict of stem -> path, list of the stems without a file, list of `files`' keys without an image; sorted
     """
-    matched = {stem: files[stem] for stem in stems if stem in files}
-    left = _by_name(stem for stem in files if stem not in matched)
-    for name, wanting in _by_name(stem for stem in stems if stem not in matched).items():
+    keys = {stem: stem for stem in stems if stem in files}
+    if not keys and files:
+        top = os.path.commonpath([os.path.dirname(key) for key in files])
+        below = {os.path.relpath(key, top): key for key in files} if top else {}
+        keys = {stem: below[stem] for stem in stems if stem in below}
+    left = _by_name(files.keys() - set(keys.values()))
+    for name, wanting in _by_name(stem for stem in stems if stem not in keys).items():
         if len(wanting) == 1 and len(left.get(name, ())) == 1:
-            matched[wanting[0]] = files[left.pop(name)[0]]
-    extra = sorted(stem for stems in left.values() for stem in stems)
-    return matched, sorted(set(stems) - matched.keys()), extra
+            keys[wanting[0]] = left.pop(name)[0]
+    extra = sorted(key for of_name in left.values() for key in of_name)
+    return {stem: files[key] for stem, key in keys.items()}, sorted(set(stems) - keys.keys()), extra
+
+
+def pair(files, folder, truth, fixations, allow_missing=False):
+    """The files of the images with fixations.
+
+    Parameters
+    ----------
+    files : dict of str -> path, or whatever stands for the file
+        Found in `folder`, see `find_maps`.
+    truth : ground_truth.GroundTruth
+        Read from the path `fixations`.
+    allow_missing : bool
+        Whether there may be images without a file, and files without fixations.
+
+    Returns
+    -------
+    dict of stem -> file, and a list of one sentence for each image or file without the other
+
+    Raises
+    ------
+    CouldNotStart
+        If nothing is left, or something is missing that may not be.
+    """
+    paired, missing, extra = match(truth.images.keys() | truth.unread.keys(), files)
+    paired = {stem: paired[stem] for stem in truth.images if stem in paired}
+    missing = [stem for stem in missing if stem in truth.images]
+    extra = [stem for stem in extra if stem not in truth.others]  # test images, whose fixations are private
+    if not paired:
+        raise CouldNotStart(
+            f'{folder}: nothing in it has the name of an image with fixations; in it are {listed(extra, 2)}, '
+            f'fixations are of {listed(truth.images, 2)}'
+        )
+    if (missing or extra) and not allow_missing:
+        lacking = [f'nothing in it for {listed(missing)}'] if missing else []
+        lacking += [f'no fixations for {listed(extra)}'] if extra else []
+        raise CouldNotStart(f'{folder}: {"; ".join(lacking)}; --allow-missing scores the others')
+    sentences = [f'{stem}: nothing for it in {folder}' for stem in missing]
+    return paired, sentences + [f'{stem}: no fixations for it in {fixations}' for stem in extra]
 
 
 def _by_name(stems):
@@ -86,42 +130,38 @@ def _by_name(stems):
     return found
 
 
-def read_map(path):
-    """Reads a map: an image as uint8, a `.npy` or the variable `I` of a `.mat` as it is.
+def read_source(source, ignore_orientation=False):
+    """Reads what `find_maps` found: a file, or a map in an archive.
 
     Returns
     -------
-    uint8 or float array, shape (rows, columns)
+    readers.SaliencyMap
 
     Raises
     ------
     Unreadable
-        One sentence that names the file, if it is missing or broken, no map, or holds a NaN.
+        See `readers.read_saliency_map` and `archives.Member`.
     """
-    extension = os.path.splitext(path)[1].lower()
-    if extension == '.npy':
-        array = _read_npy(path)
-    else:
-        array = matlab.read(path).get('I') if extension == '.mat' else read_grey(path)
-    if (
-        not isinstance(array, np.ndarray)
-        or array.ndim != 2
-        or not array.size
-        or array.dtype.kind not in 'fui'
-    ):
-        raise Unreadable(f'{path}: not a map: an array (rows, columns) of numbers, in a .mat by the name I')
-    if array.size > LARGEST:
-        raise Unreadable(f'{path}: {array.size} pixels, more than the {LARGEST} of any map')
-    if not np.isfinite(array).all():
-        raise Unreadable(f'{path}: the map holds a NaN or an infinite value')
-    return array
-
-
-def _read_npy(path):
+    if not isinstance(source, archives.Member):
+        return readers.read_saliency_map(source, ignore_orientation)
+    data = source.read()
+    if not isinstance(data, bytes):
+        return readers.classify(data, source.path)
     try:
-        # mapped first: a header that claims more than the file has is found before memory is taken
-        return np.array(np.load(path, mmap_mode='r', allow_pickle=False))
-    except OSError as error:
-        raise Unreadable(f'{path}: {error.strerror or "not a .npy file"}') from None
-    except (ValueError, EOFError, SyntaxError, TypeError, OverflowError):
-        raise Unreadable(f'{path}: not a whole .npy file of numbers') from None
+        return readers.read_saliency_map(source.path, ignore_orientation, data)
+    except MemoryError:  # what its header claims to hold
+        raise Unreadable(f'{source.path}: not a whole file of a map') from None
+
+
+def read_map(path):
+    """Reads a map that others are held against, such as a blurred one: uint8 or floats, (rows, columns).
+
+    Raises
+    ------
+    Unreadable
+        See `readers.read_saliency_map`; or if it has negative values.
+    """
+    found = read_source(path)
+    if found.kind != readers.MAP:
+        raise Unreadable(f'{path}: a {found.kind}, where a map without negative values belongs')
+    return found.values

@@ -5,14 +5,17 @@ SALICON's validation set of 2015, its fixations filtered (raw mouse samples cann
 Table 4 from the organisers' servers: SALICON's own code, and MIT's.
 """
 
-from collections import namedtuple
+from typing import NamedTuple
 
-Table = namedtuple('Table', 'title protocol metrics rows')
-Table.__doc__ = """A published table.
 
-`protocol`: 'mit' or 'salicon', whose definitions and names its numbers follow. `metrics`: the columns.
-`rows`: name of the model -> values, None where there is none.
-"""
+class Table(NamedTuple):
+    """A published table."""
+
+    title: str
+    protocol: str  # 'mit' or 'salicon', whose definitions and names its numbers follow
+    metrics: tuple  # the columns
+    rows: dict  # name of the model -> values, None where there is none
+
 
 TABLES = {
     'table2': Table(

@@ -10,10 +10,10 @@ from functools import partial
 import numpy as np
 
 from utils import metrics
-from utils.command_line import progress
+from utils.command_line import counted, listed, progress
 from utils.data_sets import salicon
 from utils.data_sets.census import IMAGES, SIZE, TOTALS_2015
-from utils.evaluation.ground_truth import PICKLE, listed
+from utils.evaluation.ground_truth import PICKLE
 from utils.evaluation.maps import read_map
 from utils.evaluation.scores import METRICS, RESIZE, centre_gaussian, score
 from utils.parallel import in_order
@@ -79,7 +79,7 @@ def check(truth, settings, files=None, workers=1):
         *_orientation(found, truth, files),
         *_names(found, files),
         *_edition(truth),
-        *_filter(rows, truth),
+        *(_filter(rows, truth) if settings.protocol != 'tuebingen' else ()),  # it filters nothing
     ]
     return rows, said
 
@@ -148,7 +148,10 @@ def _outside(truth):
         yield OK, sentence
     empty = [stem for stem, image in truth.images.items() if not len(image.points)]
     if empty:
-        yield UNSURE, f'{len(empty)} images have no fixations ({listed(empty, 3)}); most metrics skip them'
+        yield (
+            UNSURE,
+            f'{counted(len(empty), "image")} without fixations ({listed(empty, 3)}); most metrics skip them',
+        )
 
 
 def _sizes(truth, found):
@@ -164,7 +167,7 @@ def _sizes(truth, found):
         sentence = f'the {kind} and the images have the same shape'
         if unlike:
             shape, wanted = map(_shape, unlike[0])
-            sentence = f'the {kind} has {shape}, the image {wanted}: transposed or cut?'
+            sentence = f'{kind}: {shape}, the image: {wanted}; transposed or cut?'
         if pairs:
             yield WRONG if unlike else OK, sentence
 
@@ -205,6 +208,9 @@ _BOUNDS = {
         (ANOTHER, 'sAUC', 0.3, 0.65, _TWICE),
     ),
 }
+
+
+_BOUNDS['tuebingen'] = _BOUNDS['salicon']
 
 
 def _known(rows, protocol):
@@ -288,7 +294,7 @@ def _edition(truth):
     for split, totals in truth.totals.items():
         held = {kind: totals[kind] for kind in ('mouse samples', 'fixations') if totals[kind]}
         expected = TOTALS_2015.get(split, {})
-        sentence = f'{split}: {totals["images"]} images with {_counts(held)}'
+        sentence = f'{split}: {counted(totals["images"], "image")} with {_counts(held)}'
         if not expected:
             continue
         if any(held.get(kind) == number for kind, number in expected.items()):

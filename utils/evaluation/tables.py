@@ -5,36 +5,68 @@ import io
 import json
 import math
 import os
-from collections import namedtuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Optional
 
-from utils.command_line import CouldNotStart
+from utils.command_line import counted, show
+from utils.errors import CouldNotStart
+from utils.evaluation import page
 from utils.evaluation.published import DISPUTED, TABLES
 from utils.files import write_bytes
 
-Report = namedtuple('Report', 'settings metrics scores summaries tables')
-Report.__doc__ = """What an evaluation found.
 
-`settings`: dict, see `scores.described`. `metrics`: their names. `scores`: dict of stem -> metric ->
-float; empty for snapshots. `summaries`: dict of row -> metric -> `scores.summary`'s; the row is 'ours',
-or the epochs of snapshots. `tables`: names out of `published.TABLES` to compare with.
-"""
+class Report(NamedTuple):
+    """What an evaluation found."""
 
-Section = namedtuple('Section', 'title columns rows notes')  # of text, but for the columns' and rows' names
+    settings: dict  # see `scores.described`
+    metrics: tuple  # their names
+    scores: dict  # stem -> metric -> float; empty for snapshots
+    summaries: dict  # row -> metric -> `scores.summary`'s; the row is 'ours', or the epochs of snapshots
+    tables: Sequence  # names out of `published.TABLES` to compare with
+    pictures: Any = None  # function: stems -> iterable of (stem, `page.Picture` or None)
+    made_by: Optional[dict] = None  # the record of the maps, see `provenance`
+
+
+class Section(NamedTuple):
+    """A table of a report, as text."""
+
+    title: str
+    columns: list  # their names
+    rows: list  # of lists of cells
+    notes: list  # below it
 
 
 def check_outputs(paths):
     """Raises CouldNotStart for an output whose name does not end in one of the formats."""
+    extensions = (*FORMATS, PAGE)
     for path in paths:
-        if os.path.splitext(path)[1].lower() not in FORMATS:
-            raise CouldNotStart(f'{path}: the name must end in {", ".join(FORMATS)}')
+        if os.path.splitext(path)[1].lower() not in extensions:
+            raise CouldNotStart(f'{path}: the name must end in {", ".join(extensions)}')
         if os.path.isdir(path):
             raise CouldNotStart(f'{path}: is a folder; name a file')
 
 
+def has_page(paths):
+    """Whether one of the outputs shows images."""
+    return any(os.path.splitext(path)[1].lower() == PAGE for path in paths)
+
+
+def write_all(paths, report):
+    """Writes all files, then prints the tables, which may fail where the files do not, and the other way."""
+    try:
+        for path in paths:
+            write(path, report)
+    finally:
+        show(as_markdown(report))
+
+
 def write(path, report):
     """Writes a report in the format that the name's extension tells."""
-    text = FORMATS[os.path.splitext(path)[1].lower()](report)
-    write_bytes(path, text.encode('utf-8', 'backslashreplace'))
+    extension = os.path.splitext(path)[1].lower()
+    if extension == PAGE:
+        page.write(path, report, list(_sections(report)))
+    else:
+        write_bytes(path, FORMATS[extension](report).encode('utf-8', 'backslashreplace'))
 
 
 # --- to work with ---
@@ -47,6 +79,8 @@ def as_json(report):
         result.update(summary=report.summaries['ours'], images=report.scores)
     else:
         result['epochs'] = report.summaries
+    if report.made_by:
+        result['maps'] = report.made_by
     if report.tables:
         result['published'] = {name: _published(name) for name in report.tables}
     return json.dumps(_without_nan(result), indent=1, allow_nan=False) + '\n'
@@ -154,13 +188,25 @@ def _own(report):
             [str(epoch), *(_number(summary[metric]['mean']) for metric in report.metrics)]
             for epoch, summary in report.summaries.items()
         ]
-        return Section('', ['epoch', *report.metrics], rows, [])
+        notes = _of_the_site(report.settings['protocol'], report.metrics)
+        return Section('', ['epoch', *report.metrics], rows, notes)
     summary = report.summaries['ours']
     rows = [
         [kind, *(_number(summary[metric][kind]) for metric in report.metrics)]
         for kind in ('mean', 'stderr', 'n')
     ]
-    return Section('', ['', *report.metrics], rows, [])
+    return Section('', ['', *report.metrics], rows, _of_the_site(report.settings['protocol'], report.metrics))
+
+
+def _of_the_site(protocol, metrics):
+    """What keeps numbers of protocol mit from being held against those of the benchmark's site."""
+    alike = [name for name in metrics if name in ('SIM', 'sAUC') or name.startswith('AUC')]
+    if protocol != 'mit' or not alike:
+        return []
+    return [
+        'SIM, AUC and sAUC on the site of the MIT/Tuebingen benchmark are defined otherwise: '
+        '--protocol tuebingen scores by its definitions'
+    ]
 
 
 def _compared(report, name):
@@ -173,13 +219,16 @@ def _compared(report, name):
             notes += [f'† published, disputed: {metric} of {model}: {disputed}'] if disputed else []
         rows.append(cells)
     for row, summary in report.summaries.items():
-        label = f'ours, {report.settings["images"]} images' if report.scores else f'ours, epoch {row}'
+        label = (
+            f'ours, {counted(report.settings["images"], "image")}' if report.scores else f'ours, epoch {row}'
+        )
         rows.append([label, *(_with_error(summary.get(metric)) for metric in table.metrics)])
     if report.settings['protocol'] != table.protocol:
         notes.append(
             f'These were scored by the protocol {table.protocol}, ours by {report.settings["protocol"]}: '
             f'not comparable; --protocol {table.protocol} is'
         )
+    notes += _of_the_site(table.protocol, table.metrics)
     return Section(table.title, ['published', *table.metrics], rows, notes)
 
 
@@ -200,4 +249,5 @@ def _with_error(entry):
     return _number(entry['mean']) + error
 
 
+PAGE = '.html'
 FORMATS = {'.csv': as_csv, '.json': as_json, '.md': as_markdown, '.tex': as_latex}

@@ -9,7 +9,9 @@ import contextlib
 import glob
 import json
 import os
+import re
 import zipfile
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +19,17 @@ from utils.command_line import say
 from utils.weights import write_npz
 
 KEPT = 2  # the newest, and one more in case the disk damages that
+
+
+class Checkpoint(NamedTuple):
+    """What `save` was given."""
+
+    state: dict
+    arrays: dict  # name -> array
+
+    def weights(self, network):
+        """The arrays of 'generator' or 'discriminator' in the order of a weights file; none, if none."""
+        return [array for name, array in self.arrays.items() if re.fullmatch(rf'{network}_\d+', name)]
 
 
 def save(folder, updates, state, arrays):
@@ -52,7 +65,7 @@ def newest(folder):
 
     Returns
     -------
-    (state, arrays) as given to `save`, or None where there is none
+    Checkpoint, or None where there is none
     """
     for path in paths(folder):
         try:
@@ -73,60 +86,4 @@ def read(path):
     state, names = json.loads(str(arrays.pop('state')))
     if list(arrays) != names:
         raise ValueError('its directory is damaged')
-    return state, arrays
-
-
-# --- the networks ---
-
-
-def variables(model):
-    """The shared variables that training changes, and all weights, by their names in a checkpoint.
-
-    Parameters
-    ----------
-    model : models.model_bce.ModelBCE or models.model_salgan.ModelSALGAN
-
-    Returns
-    -------
-    dict of str -> Theano shared variable
-        `generator_00` .. and `discriminator_00` .. in the order of the weights files, and for each what its
-        optimiser adds up, `generator_optimiser_00` ..
-    """
-    from lasagne.layers import get_all_params
-
-    networks = {'generator': (model.net['output'], model.G_updates)}
-    if hasattr(model, 'discriminator'):
-        networks['discriminator'] = (model.discriminator['prob'], model.D_updates)
-    named = {}
-    for network, (layer, updates) in networks.items():
-        parameters = get_all_params(layer)
-        added_up = [variable for variable in updates if variable not in parameters]
-        for prefix, group in ((network, parameters), (f'{network}_optimiser', added_up)):
-            named.update({f'{prefix}_{i:02d}': variable for i, variable in enumerate(group)})
-    return named
-
-
-def take(model):
-    """The arrays of `model` for `save`."""
-    return {name: variable.get_value(borrow=True) for name, variable in variables(model).items()}
-
-
-def put(model, arrays):
-    """Sets all variables of `model` to the arrays of a checkpoint, or none.
-
-    Raises
-    ------
-    ValueError
-        If they are not those of this model: one sentence.
-    """
-    named = variables(model)
-    if named.keys() != arrays.keys():
-        raise ValueError('the checkpoint is of another mode')
-    for name, variable in named.items():
-        shape, dtype = variable.get_value(borrow=True).shape, variable.dtype
-        if (arrays[name].shape, arrays[name].dtype) != (shape, dtype):
-            raise ValueError(
-                f'{name} is {arrays[name].dtype} {arrays[name].shape} in the checkpoint, {dtype} {shape} here'
-            )
-    for name, variable in named.items():
-        variable.set_value(arrays[name])
+    return Checkpoint(state, arrays)

@@ -9,8 +9,8 @@ from itertools import accumulate, islice
 import numpy as np
 
 from utils import samples
-from utils.command_line import CouldNotStart, HadToStop, progress
-from utils.files import Unreadable
+from utils.command_line import progress
+from utils.errors import CouldNotStart, HadToStop, Unreadable
 
 AHEAD = 2  # batches made while the network works on another one: 20 MB each at 256 x 192 and 32 images
 MOST_NAMED = 10  # samples of another size that a message names

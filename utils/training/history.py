@@ -5,7 +5,7 @@ import math
 import os
 import time
 
-from utils.command_line import CouldNotStart
+from utils.errors import CouldNotStart
 from utils.files import atomic_write, make_folder
 
 NAME = 'history.csv'
@@ -44,7 +44,10 @@ def read(folder):
 
 
 def plot(folder):
-    """Draws the columns of `folder`'s history over the epochs into `curves.png` there; returns its path."""
+    """Draws what `folder`'s history says of learning, over the epochs, into `curves.png` there.
+
+    Returns its path. Times are left to history.csv.
+    """
     columns = read(folder)
     import matplotlib
 
@@ -56,7 +59,7 @@ def plot(folder):
     shown = {
         name: values
         for name, values in columns.items()
-        if any(map(math.isfinite, values)) and name != 'updates'
+        if any(map(math.isfinite, values)) and name not in ('updates', 'seconds', 'images_per_second')
     }
     panels = [[name] for name in shown if name not in CONTENT_LOSSES]
     panels.insert(0, [name for name in CONTENT_LOSSES if name in shown])

@@ -1,13 +1,13 @@
-"""What a training run was made with, kept beside it, so that nobody goes on with something else unawares."""
+"""What a training run was made with, so that it is never resumed with different settings by accident."""
 
-import contextlib
-import fcntl
 import glob
 import json
 import os
 
-from utils.command_line import CouldNotStart, say
-from utils.files import is_temporary, make_folder, write_bytes
+from utils import VERSION, files
+from utils.command_line import say
+from utils.errors import CouldNotStart
+from utils.files import make_folder, write_bytes
 from utils.training import checkpoint, snapshots
 
 NAME = 'run.json'
@@ -31,7 +31,7 @@ def open_run(options):
 
     Returns
     -------
-    (state, arrays) of the newest whole checkpoint, or None where there is none yet
+    Checkpoint, the newest whole one, or None where there is none yet
 
     Raises
     ------
@@ -47,7 +47,7 @@ def open_run(options):
         return None
     if not options.resume:
         raise CouldNotStart(
-            f'{folder}: there is a run in it; go on with it by --resume, or choose another --output'
+            f'{folder}: it already contains a run; continue it with --resume, or choose another --output'
         )
     if not options.force:
         _check(options, {'settings': _settings(options)})
@@ -57,10 +57,10 @@ def open_run(options):
             f'{folder}: none of its checkpoints is whole; begin another run from its last snapshot, with '
             '--generator (and --discriminator) and another --output'
         )
-    if found is None and options.force and snapshots.epochs(folder):
+    if found is None and options.force and snapshots.find(folder):
         raise CouldNotStart(
-            f'{folder}: snapshots in it, but no checkpoint to go on from, and --force would overwrite them; '
-            'begin another run from the last one, with --generator and another --output'
+            f'{folder}: it contains snapshots but no checkpoint to continue from, and --force would '
+            'overwrite them; begin another run from the last one, with --generator and another --output'
         )
     if found is None:
         say(f'{folder}: no checkpoint in it yet; the run begins anew')
@@ -68,17 +68,23 @@ def open_run(options):
     return found
 
 
-def keep(options, versions, data, updates=None):
+def accept(options, found, versions, data):
     """Holds settings, versions and data against those of the run in the output folder, and keeps them there.
 
     Parameters
     ----------
-    updates : int, optional
-        Made when the checkpoint was written from which the run goes on.
+    options : Namespace
+        Of 02; with `force` something may be different.
+    found : Checkpoint or None
+        What `open_run` returned.
+    versions, data : dict of str -> str
+        Of the software, and fingerprints of the samples.
 
     Returns
     -------
-    bool; whether something has changed since that checkpoint, and `options.force` accepts it
+    Checkpoint or None
+        From which the run continues: `found`, but at the beginning of its epoch where something has changed
+        since, for instance the number of batches.
 
     Raises
     ------
@@ -86,31 +92,38 @@ def keep(options, versions, data, updates=None):
         If something is different.
     """
     record: dict = {'settings': _settings(options), 'versions': versions, 'data': data}
+    updates = found.state['updates'] if found else None
     changed_after = None
     if _holds_run(options.output):
         # kept too, since the process may end before another checkpoint is written
-        changed_after = updates if _check(options, record) else _read(options.output).get(CHANGED_AFTER)
+        if _check(options, record):
+            changed_after = updates
+        else:
+            before = _read(options.output)
+            changed_after = before.get(CHANGED_AFTER)
+            if before.get('version') != VERSION:
+                made_by = f'version {before["version"]}' if 'version' in before else 'an earlier version'
+                say(
+                    f'{options.output}: the run was made by {made_by} of this project and continues with '
+                    f'{VERSION}: CHANGELOG.md says where numbers differ'
+                )
     write_bytes(
         os.path.join(options.output, NAME),
-        (json.dumps({**record, CHANGED_AFTER: changed_after}, indent=1) + '\n').encode(),
+        (json.dumps({'version': VERSION, **record, CHANGED_AFTER: changed_after}, indent=1) + '\n').encode(),
         durable=True,
     )
-    return changed_after is not None and changed_after == updates
+    if found and changed_after == updates:
+        return found._replace(state={**found.state, 'batches': 0})
+    return found
 
 
 def _lock(folder):
     """Keeps other runs out of `folder` until this process ends, however it ends."""
     make_folder(folder)
     try:
-        fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        files.lock(folder)
     except BlockingIOError:
         raise CouldNotStart(f'{folder}: a run is under way in it; choose another --output') from None
-    except OSError:
-        return  # a file system without locks
-    # What a killed run left; make_folder goes by process numbers, and in a container each run has the same.
-    for name in filter(is_temporary, os.listdir(folder)):
-        with contextlib.suppress(OSError):
-            os.unlink(os.path.join(folder, name))
 
 
 def _holds_run(folder):
@@ -152,7 +165,7 @@ def _check(options, record):
     text = f'{folder}: the run in it was made with something else: {"; ".join(differences)}'
     if not options.force:
         raise CouldNotStart(
-            f'{text}. Give the same, choose another --output, or go on all the same with --force'
+            f'{text}. Give the same, choose another --output, or continue regardless with --force'
         )
     say(text)
     return True

@@ -1,37 +1,45 @@
 """Snapshots of a run: the networks' weights after an epoch, in the released files' layout and names."""
 
 import contextlib
-import glob
 import os
 import re
 
 from utils import weights
+from utils.errors import CouldNotStart
+
+# note: deviation 8: the original's code writes disrim_.., its released file is discrim_..
+PREFIXES = {'generator': 'gen', 'discriminator': 'discrim'}
 
 
-def save(folder, epoch, model):
-    """Writes `gen_modelWeights%04d.npz`, and `discrim_..` where the model has a discriminator."""
-    from lasagne.layers import get_all_param_values
-
-    weights.save(_path(folder, 'gen', epoch), get_all_param_values(model.net['output']))
-    if hasattr(model, 'discriminator'):
-        # note: deviation 8: the original's code writes disrim_.., its released file is discrim_..
-        weights.save(_path(folder, 'discrim', epoch), get_all_param_values(model.discriminator['prob']))
+def save(folder, epoch, networks):
+    """Writes a file of weights for each of `networks`: dict of 'generator', 'discriminator' -> arrays."""
+    for network, arrays in networks.items():
+        weights.save(_path(folder, network, epoch), arrays)
 
 
-def epochs(folder):
-    """The epochs of which `folder` has a snapshot of the generator, in their order."""
-    names = map(os.path.basename, glob.glob(os.path.join(glob.escape(folder), 'gen_modelWeights*.npz')))
+def find(folder):
+    """Epoch -> path of the generator's weights of each snapshot in `folder`, by epoch.
+
+    Raises
+    ------
+    CouldNotStart
+        If there is no such folder, or it cannot be read.
+    """
+    try:
+        names = os.listdir(folder)
+    except OSError as error:
+        raise CouldNotStart(f'{folder}: {error.strerror}') from None
     matches = [re.fullmatch(r'gen_modelWeights(\d{4,})\.npz', name, re.ASCII) for name in names]
-    return sorted(int(match[1]) for match in matches if match)
+    return dict(sorted((int(match[1]), os.path.join(folder, match[0])) for match in matches if match))
 
 
 def prune(folder, keep):
     """Removes all snapshots in `folder` but the newest `keep`."""
-    for epoch in epochs(folder)[:-keep]:
-        for network in ('discrim', 'gen'):
+    for epoch in list(find(folder))[:-keep]:
+        for network in reversed(PREFIXES):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(_path(folder, network, epoch))
 
 
 def _path(folder, network, epoch):
-    return os.path.join(folder, f'{network}_modelWeights{epoch:04d}.npz')
+    return os.path.join(folder, f'{PREFIXES[network]}_modelWeights{epoch:04d}.npz')

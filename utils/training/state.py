@@ -63,9 +63,12 @@ class State:
     def add_update(self, costs, seconds):
         """Counts one update."""
         self.sums = [total + float(cost) for total, cost in zip(self.sums, costs)]
-        self.updates, self.batches, self.seconds = self.updates + 1, self.batches + 1, self.seconds + seconds
+        self.updates += 1
+        self.batches += 1
+        self.seconds += seconds
 
     def end_epoch(self, row):
         """Counts one epoch and keeps its row of the history."""
         self.history.append(row)
-        self.epoch, self.batches, self.order = self.epoch + 1, 0, []
+        self.epoch += 1
+        self.batches, self.order = 0, []

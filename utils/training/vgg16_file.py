@@ -6,9 +6,10 @@ import os
 import numpy as np
 
 from utils import safe_pickle
-from utils.command_line import CouldNotStart, say
-from utils.files import Unreadable, size_of
-from utils.weights import encoder_layout
+from utils.architecture import encoder_layout
+from utils.command_line import say
+from utils.errors import CouldNotStart
+from utils.files import size_of
 
 MD5 = '57858ec9bb7435e99c78a0520e6c5d3e'
 
@@ -23,7 +24,7 @@ def read(path):
 
     Returns
     -------
-    list of 26 float32 arrays, shapes as in `utils.weights.encoder_layout`
+    list of 26 float32 arrays, shapes as in `utils.architecture.encoder_layout`
 
     Raises
     ------
@@ -35,11 +36,9 @@ def read(path):
     try:
         size_of(path)  # there, and a file
         check_md5(path)
-        content = safe_pickle.load(path, {('_codecs', 'encode'): _encode})
+        content = safe_pickle.load(path, {})
     except OSError as error:
         raise CouldNotStart(f'{path}: {error.strerror}') from None
-    except Unreadable as error:
-        raise CouldNotStart(str(error)) from None
     values = content.get('param values') if isinstance(content, dict) else None
     if not isinstance(values, (list, tuple)):
         raise CouldNotStart(
@@ -58,13 +57,6 @@ def read(path):
         if not np.isfinite(array).all():
             raise CouldNotStart(f'{name} holds values that are not finite; fetch the file again')
     return [np.array(array, np.float32) for array in values[: len(layout)]]
-
-
-def _encode(text, encoding):
-    """How Python 3 writes the bytes of an array into a pickle of protocol 2, as copies of the file may be."""
-    if encoding != 'latin1':
-        raise ValueError(encoding)
-    return text.encode('latin1')
 
 
 def check_md5(path):

@@ -1,0 +1,90 @@
+"""Scripts and code in a process of their own, forked from a server that has imported Theano once.
+
+Importing them takes two seconds of processor time, and the tests run hundreds of commands. What hangs on the
+import itself (settings of Theano, what is imported, a broken environment) gets a Python of its own.
+"""
+
+import io
+import multiprocessing
+import os
+import runpy
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HARMLESS = {'OMP_NUM_THREADS', 'OMP_WAIT_POLICY', 'PYTEST_CURRENT_TEST'}  # not looked at by an import
+_server = multiprocessing.get_context('forkserver')
+_server.set_forkserver_preload(['tests.helpers.imported'])
+
+
+def _without_harmless(environment):
+    return {name: value for name, value in environment.items() if name not in HARMLESS}
+
+
+_environment = _without_harmless(os.environ)
+
+
+def can_be_forked(environment):
+    """Whether a process with that environment would have imported the same."""
+    flags = environment.get('THEANO_FLAGS', '')
+    on_the_cpu = 'device=' not in flags and 'THEANORC' not in environment
+    return on_the_cpu and _without_harmless(environment) == _environment
+
+
+def forked(target, *arguments, cwd=None, timeout=600, environment):
+    """`target(*arguments)` in a fork of the server: the finished process, output as text.
+
+    Parameters
+    ----------
+    target : function that can be pickled
+    arguments : list of str
+    cwd : path, optional
+    timeout : float
+        Seconds.
+    environment : dict
+
+    Raises
+    ------
+    subprocess.TimeoutExpired
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder, name) for name in ('stdout', 'stderr')]
+        process = _server.Process(
+            target=_redirected, args=(files, os.fspath(cwd or os.getcwd()), environment, target, arguments)
+        )
+        process.start()
+        process.join(timeout)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            raise subprocess.TimeoutExpired(arguments, timeout)
+        output, errors = (path.read_text(errors='surrogateescape') for path in files)
+    return subprocess.CompletedProcess(arguments, process.exitcode, output, errors)
+
+
+def _redirected(files, cwd, environment, target, arguments):
+    for path, descriptor in zip(files, (1, 2)):
+        file = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+        os.dup2(file, descriptor)
+        os.close(file)
+    raw = (os.fdopen(descriptor, 'wb', closefd=False) for descriptor in (1, 2))
+    sys.stdout = io.TextIOWrapper(next(raw), sys.stdout.encoding, sys.stdout.errors)
+    sys.stderr = io.TextIOWrapper(next(raw), sys.stderr.encoding, 'backslashreplace', line_buffering=True)
+    # all else is as it was when the server started, or as the imports have set it
+    os.environ.update({name: value for name, value in environment.items() if name in HARMLESS})
+    os.chdir(cwd)
+    target(*arguments)
+
+
+def run_script(path, *arguments):
+    """As `python path arguments..`."""
+    sys.argv = [path, *arguments]
+    sys.path.insert(0, os.path.dirname(path))
+    runpy.run_path(path, run_name='__main__')
+
+
+def run_code(code, *arguments):
+    """As `python -c code arguments..`."""
+    sys.argv = ['-c', *arguments]
+    exec(compile(code, '<code>', 'exec'), {'__name__': '__main__'})

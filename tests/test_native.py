@@ -1,0 +1,90 @@
+"""C++ of the project's own: compiled once, and again where what was kept is damaged or not to be trusted."""
+
+import ctypes
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from backend import native, theano
+
+CODE = 'extern "C" int answer() { return %d; }\n'
+
+
+@pytest.fixture
+def source(tmp_path, monkeypatch):
+    """A C++ file, whose library is kept in the folder `kept` beside it."""
+    (tmp_path / 'kept').mkdir(mode=0o700)
+    monkeypatch.setattr(native, 'folder', lambda: str(tmp_path / 'kept'))
+    path = tmp_path / 'answer.cpp'
+    path.write_text(CODE % 41)
+    return path
+
+
+def libraries(source):
+    return sorted((source.parent / 'kept').iterdir())
+
+
+def compilations(monkeypatch):
+    """A list that grows with every compilation from now on."""
+    made: list = []
+    compile = native._compile
+
+    def counted(*arguments):
+        made.append(1)
+        compile(*arguments)
+
+    monkeypatch.setattr(native, '_compile', counted)
+    return made
+
+
+def test_it_is_compiled_once_and_again_when_it_changes(source, monkeypatch):
+    made = compilations(monkeypatch)
+    assert [native.loaded(source).answer() for _ in range(3)] == [41] * 3
+    assert len(made) == 1
+    (library,) = libraries(source)
+    assert library.stat().st_mode & 0o077 == 0
+    source.write_text(CODE % 42)
+    assert native.loaded(source).answer() == 42
+    (source.parent / 'any.h').write_text('// a header of the folder')
+    assert native.loaded(source, '-DANY').answer() == 42
+    assert len(made) == 3 and len(libraries(source)) == 3
+
+
+def test_a_damaged_library_is_made_again(source, monkeypatch):
+    native.loaded(source)
+    made, (path,) = compilations(monkeypatch), libraries(source)
+    data = path.read_bytes()
+    middle = len(data) // 2
+    for damaged in (b'', data[:middle], data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]):
+        path.unlink()  # the one that is loaded stays as it is
+        path.write_bytes(damaged)
+        native.loaded(source)
+        assert libraries(source) == [path]
+        assert native.whole(path) is not None
+        assert ctypes.CDLL(str(path)).answer() == 41
+    assert len(made) == 3
+
+
+def test_what_the_compiler_refuses_is_said_and_nothing_is_left(source):
+    source.write_text('extern "C" int answer() { return nothing; }')
+    with pytest.raises(OSError, match='error: .*nothing'):
+        native.loaded(source)
+    assert libraries(source) == []
+
+
+def test_a_folder_that_others_can_write_to_is_not_trusted(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(theano, 'config', SimpleNamespace(compiledir=str(tmp_path)))
+    private = native.folder()
+    assert os.stat(private).st_mode & 0o777 == 0o700
+    assert (private, capsys.readouterr().err) == (native.folder(), '')
+    os.chmod(private, 0o777)
+    second = native.folder()
+    assert os.path.dirname(second) == str(tmp_path) and second != private
+    os.chmod(second, 0o777)
+    other = native.folder()
+    assert other == native.folder() and not other.startswith(str(tmp_path))
+    assert os.stat(other).st_mode & 0o777 == 0o700
+    assert (
+        capsys.readouterr().err == f'{private} is not private, so what is compiled is not kept: delete it\n'
+    )

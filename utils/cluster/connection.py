@@ -1,0 +1,196 @@
+"""The way to workers: a scheduler that is there, or one of our own with its workers on this machine."""
+
+import contextlib
+import json
+import logging
+import signal
+import time
+import uuid
+import warnings
+from typing import Any, NamedTuple
+
+from utils.cluster import processes, tasks, version
+from utils.cluster.options import TLS, current_folder
+from utils.command_line import one_line, say
+from utils.errors import CouldNotStart
+
+PATIENCE = 300  # seconds that are waited for a worker
+CONNECT = 20  # seconds that are waited for a scheduler
+HOW = 'start them on each machine with `python -m utils.cluster.worker`'
+
+
+class Cluster(NamedTuple):
+    """A scheduler with workers.
+
+    Attributes
+    ----------
+    client : distributed.Client
+    where : str
+        The scheduler, for messages.
+    job : str
+        A name of its own for what is done here.
+    folder : str
+        The current one, in which the workers work, too: paths and messages are the same as here.
+    refused : set of str
+        Addresses of the workers that were said to be of no use.
+    """
+
+    client: Any
+    where: str
+    job: str
+    folder: str
+    refused: set
+
+
+@contextlib.contextmanager
+def connected(options):
+    """A `Cluster` by the options of `add_scheduler`, with at least one worker of this version.
+
+    Raises
+    ------
+    CouldNotStart
+        If there is none.
+    """
+    import dask
+    from distributed import Client
+
+    logging.getLogger('distributed').setLevel(logging.CRITICAL)  # what matters is said in our words
+    settings: dict[str, Any] = {'distributed.comm.timeouts.connect': f'{CONNECT}s'}
+    with contextlib.ExitStack() as stack, warnings.catch_warnings():
+        warnings.filterwarnings('ignore', module='distributed')  # other versions of packages, large graphs
+        if (options.scheduler or '').startswith('local'):
+            where = stack.enter_context(_local(options.scheduler))
+            address, shown = where, options.scheduler
+        else:
+            address, shown = _address(options), options.scheduler or options.scheduler_file
+        stack.enter_context(dask.config.set(settings))
+        try:
+            client = Client(address, security=_security(options), timeout=CONNECT, set_as_default=False)
+        except (OSError, ValueError, TimeoutError) as error:
+            why = str(error).partition('\n')[0] or 'no answer'
+            raise CouldNotStart(one_line(f'no scheduler answers at {shown}: {why}')) from None
+        stack.callback(_close, client)
+        cluster = Cluster(client, shown, uuid.uuid4().hex, current_folder(), set())
+        wait_for_workers(cluster, CouldNotStart)
+        yield cluster
+
+
+def _close(client):
+    with contextlib.suppress(Exception):  # a scheduler that has gone away cannot be taken leave of
+        client.close(timeout=5)
+
+
+@contextlib.contextmanager
+def _local(text):
+    """A scheduler and so many workers in processes of this machine, which no other can reach."""
+    import dask
+    from distributed import LocalCluster
+
+    number = int(text.partition(':')[2] or processes.cores())
+    # a Ctrl-C is this process's to deal with; its children inherit that they are not to
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with dask.config.set(processes.configuration(number)):
+            cluster = LocalCluster(
+                n_workers=number,
+                threads_per_worker=1,
+                host='127.0.0.1',
+                dashboard_address=None,
+                memory_limit=0,
+                resources={version.resource(): 1},
+                preload=[processes.TASKS],
+                env=processes.environment(number),
+                silence_logs=logging.CRITICAL,
+            )
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    try:
+        yield cluster.scheduler_address
+    finally:
+        with contextlib.suppress(Exception):  # a worker that was killed while it was asked to end
+            cluster.close(timeout=10)
+
+
+def _address(options):
+    """The scheduler's address: as it was given, or out of the scheduler file, which is waited for."""
+    if options.scheduler:
+        return options.scheduler
+    path, deadline = options.scheduler_file, time.monotonic() + PATIENCE
+    said = False
+    while True:
+        try:
+            with open(path, encoding='utf-8') as file:
+                return json.load(file)['address']
+        except FileNotFoundError:
+            if time.monotonic() > deadline:
+                raise CouldNotStart(
+                    f'{path}: there is none; `dask scheduler --scheduler-file` writes it'
+                ) from None
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            # the scheduler writes it in place, so that it may be half there at first
+            if not isinstance(error, ValueError) or time.monotonic() > deadline - PATIENCE + 5:
+                raise CouldNotStart(f'{path}: not the file of a scheduler: {error}') from None
+        if not said:
+            say(f'waiting for {path}')
+            said = True
+        time.sleep(0.2)
+
+
+def _security(options):
+    from distributed.security import Security
+
+    ca, certificate, key = (getattr(options, name) for name in TLS)
+    if not ca:
+        return None
+    for path in (ca, certificate, key):
+        try:
+            open(path, 'rb').close()
+        except OSError as error:
+            raise CouldNotStart(f'{path}: {error.strerror}') from None
+    return Security(tls_ca_file=ca, tls_client_cert=certificate, tls_client_key=key, require_encryption=True)
+
+
+# --- its workers ---
+
+
+def workers(cluster):
+    """The addresses of the workers that can be given something to do; the others are said, once each."""
+    usable = []
+    for address, about in cluster.client.scheduler_info(n_workers=-1)['workers'].items():
+        why = version.refusal(address, about['resources'])
+        if why is None:
+            usable.append(address)
+        elif address not in cluster.refused:
+            cluster.refused.add(address)
+            say(why)
+    return usable
+
+
+def wait_for_workers(cluster, error, patience=PATIENCE):
+    """The workers, of which there is at least one; raises `error`, one sentence, where none comes."""
+    deadline, said = time.monotonic() + patience, False
+    while not (usable := workers(cluster)):
+        if cluster.refused and not said and len(cluster.client.scheduler_info(n_workers=-1)['workers']):
+            raise error(f'{cluster.where}: none of its workers can be used; {HOW}')
+        if time.monotonic() > deadline:
+            raise error(f'{cluster.where}: no worker came in {patience} s; {HOW}')
+        if not said:
+            say(f'{cluster.where}: no workers yet; waiting for one: {HOW}')
+            said = True
+        time.sleep(0.2)
+    return usable
+
+
+def look_around(cluster, **what):
+    """Sees that all workers see the same files as this process; see `tasks.look`.
+
+    Raises
+    ------
+    CouldNotStart
+        One sentence on each that does not.
+    """
+    usable = workers(cluster)
+    found = cluster.client.run(tasks.look, cluster.folder, workers=usable, on_error='ignore', **what)
+    troubles = sorted({why for why in found.values() if why})
+    if troubles:
+        raise CouldNotStart('; '.join(troubles))

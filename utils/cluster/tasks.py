@@ -1,0 +1,141 @@
+"""What runs on a worker: a chunk of work at a time, given up between two images when it is told to stop."""
+
+import asyncio
+import functools
+import importlib
+import os
+import pickle
+import signal
+import socket
+import threading
+
+from utils import files
+from utils.errors import HadToStop, Unreadable
+
+_stopped: set = set()  # jobs that were given up
+_running: set = set()  # those of the chunks that are being worked on
+
+
+class Stopped(Exception):
+    """The job was given up in the middle of a chunk."""
+
+
+def dask_setup(worker):
+    """Called by dask when a worker starts, since it is started with this module as --preload."""
+    # A Ctrl-C in a terminal goes to all processes in it; the one that was started there ends the others.
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def perform(name, job, folder, settings, chunk, shared=None):
+    """Calls the function of the dotted `name` with a chunk.
+
+    Parameters
+    ----------
+    name : str
+        Of a function of (settings, chunk, shared, go_on). It calls `go_on()` before each image, which raises
+        `Stopped`. By name, so that the client need not import what only workers use.
+    job : str
+        To which the chunk belongs.
+    folder : str
+        The client's current one.
+    settings, chunk, shared :
+        Handed through.
+    """
+
+    def go_on():
+        if job in _stopped:
+            raise Stopped
+
+    module, _, function = name.rpartition('.')
+    _running.add(job)
+    try:
+        go_on()
+        _enter(folder)
+        return getattr(importlib.import_module(module), function)(settings, chunk, shared, go_on)
+    except MemoryError as error:
+        advice = getattr(error, 'advice', 'smaller batches, or fewer workers on a machine, need less')
+        raise HadToStop(
+            f'{socket.gethostname()}: out of memory; what was finished is kept; {advice}'
+        ) from None
+    except ModuleNotFoundError as error:
+        raise HadToStop(f'{socket.gethostname()}: {error}; make the environment with `make demo`') from None
+    finally:
+        _running.discard(job)
+
+
+def _enter(folder):
+    """Makes the client's current folder this worker's, which does one task at a time."""
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise HadToStop(_not_shared(folder, error.strerror)) from None
+
+
+def _not_shared(path, why):
+    return f'{socket.gethostname()}: {path}: {why}; the workers need the same disks by the same names'
+
+
+async def stop(job):
+    """Tells this worker to give `job` up, and waits until it has: a few images at most."""
+    _stopped.add(job)
+    for _ in range(200):
+        if job not in _running:
+            return
+        await asyncio.sleep(0.05)
+
+
+def look(folder, paths=(), weights=None, probe=None):
+    """Whether this worker sees what the client does, on a disk that both share.
+
+    Parameters
+    ----------
+    folder : str
+        The client's current one.
+    paths : list of path
+        That must be there.
+    weights : (path, sha256), optional
+    probe : path, optional
+        A file that the client has just written where the results go; this writes another beside it.
+
+    Returns
+    -------
+    None, or one sentence on what is different
+    """
+    try:
+        _enter(folder)
+        for path in paths:
+            if not os.path.exists(path):
+                return _not_shared(path, 'no such file')
+        if weights:
+            check_weights(*weights)
+        if probe:
+            output = os.path.dirname(probe)
+            if not os.path.exists(probe):
+                return _not_shared(output, 'another folder there')
+            with files.probe(output):
+                pass
+    except HadToStop as error:
+        return str(error)
+    except OSError as error:
+        return f'{socket.gethostname()}: cannot write to the folder {output}: {error.strerror}'
+    return None
+
+
+@functools.lru_cache(maxsize=4)
+def check_weights(path, sha256):
+    """Raises HadToStop where `path` holds other weights on this machine than on the client's."""
+    try:
+        found = files.sha256_of(path)
+    except Unreadable as error:
+        raise HadToStop(
+            f'{socket.gethostname()}: {error}; the workers need the same disks by the same names'
+        ) from None
+    if found != sha256:
+        host = socket.gethostname()
+        raise HadToStop(f'{host}: {path} holds other weights there, of sha256 {found} and not {sha256}')
+
+
+def unpacked(shared):
+    """What all chunks need, once on each worker, and made again where a worker dies that had it."""
+    return pickle.loads(shared)

@@ -1,0 +1,164 @@
+"""Chunks of work given to workers, a few ahead of each, and what became of them."""
+
+import itertools
+import queue
+import time
+from typing import Any, NamedTuple
+
+from utils.cluster import tasks, version
+from utils.cluster.connection import wait_for_workers, workers
+from utils.errors import HadToStop
+
+AHEAD = 3  # chunks that each worker has or waits for, so that none waits for the client
+CHUNKS_A_WORKER = 8  # at least, where there is little work: the last ones end at about the same time
+LARGEST = 32  # items of a chunk: seconds of work, which is what a worker that dies can lose
+LOOK = 2  # seconds between two looks at who is there
+TRIES = 3  # of an item alone, each with dask's own retries, before it is given up
+
+
+class Task(NamedTuple):
+    """A chunk that was handed out, and how many times dask gave it up: its workers died of something."""
+
+    items: list
+    given_up: int
+
+
+def chunk_size(items, workers, multiple=1):
+    """How many of `items` items a task has, for so many workers: a multiple of `multiple`, a batch."""
+    size = max(1, min(LARGEST, items // (CHUNKS_A_WORKER * workers)))
+    return max(1, size // multiple) * multiple
+
+
+def chunks(items, size):
+    items = iter(items)
+    while chunk := list(itertools.islice(items, size)):
+        yield chunk
+
+
+def spread(cluster, name, settings, items, size, shared=None):
+    """Has a function called on workers with all of `items`, in chunks.
+
+    A chunk whose worker dies is given to another one. One whose workers die again and again is divided, until
+    the item that they die of is alone.
+
+    Parameters
+    ----------
+    cluster : connection.Cluster
+    name, settings, shared : see `tasks.perform`
+        `shared` is sent once, and handed on between workers.
+    items : iterable
+        Taken as they are needed.
+    size : int
+        Items a chunk.
+
+    Yields
+    ------
+    (chunk, result), in the order in which they are done; the result is None for an item that its workers die
+    of, alone in its chunk
+
+    Raises
+    ------
+    HadToStop
+        If the scheduler has gone away, or no worker comes to replace the last one; and what the function
+        raises.
+    """
+    waiting: Any = chunks(items, size)
+    pending: dict = {}  # future -> Task
+    done: queue.SimpleQueue = queue.SimpleQueue()
+    submit = _submitter(cluster, name, settings, shared)
+
+    def hand_out(task):
+        future = submit(task.items)
+        pending[future] = task
+        future.add_done_callback(done.put)
+
+    most, looked = AHEAD * len(workers(cluster)), time.monotonic()
+    try:
+        while True:
+            while len(pending) < most and (chunk := next(waiting, None)):
+                hand_out(Task(chunk, 0))
+            if not pending:
+                return
+            future = _next(done)
+            if future is not None:
+                task = pending.pop(future)
+                for again in _again(cluster, future, task):
+                    hand_out(again)
+                if future.status == 'finished':
+                    yield task.items, future.result()
+                elif _is_hopeless(task):
+                    yield task.items, None
+            if time.monotonic() > looked + LOOK:
+                most = AHEAD * len(wait_for_workers(cluster, HadToStop))
+                looked = time.monotonic()
+    finally:
+        give_up(cluster, list(pending))
+
+
+def _next(done):
+    try:
+        return done.get(timeout=LOOK)
+    except queue.Empty:
+        return None
+
+
+def _submitter(cluster, name, settings, shared):
+    needs = {version.resource(): 1}
+    numbers = itertools.count()
+    if shared is not None:
+        shared = cluster.client.submit(
+            tasks.unpacked, shared, key=f'salgan-shared-{cluster.job}', resources=needs, pure=False
+        )
+
+    def submit(items):
+        key = f'salgan-{name.rpartition(".")[2]}-{cluster.job}-{next(numbers)}'
+        return cluster.client.submit(
+            tasks.perform,
+            name,
+            cluster.job,
+            cluster.folder,
+            settings,
+            items,
+            shared,
+            key=key,
+            resources=needs,
+            pure=False,
+        )
+
+    return submit
+
+
+def _is_hopeless(task):
+    return len(task.items) == 1 and task.given_up + 1 >= TRIES
+
+
+def _again(cluster, future, task):
+    """The tasks that come in the place of one whose workers died; raises what else went wrong with it."""
+    from distributed import KilledWorker
+
+    if future.status == 'finished':
+        return []
+    if future.status == 'cancelled':
+        raise HadToStop(
+            f'{cluster.where}: the scheduler has gone away; what was finished is kept; start it again, and '
+            'then the same command with --skip-existing'
+        )
+    error = future.exception()
+    if not isinstance(error, KilledWorker):
+        raise error
+    if _is_hopeless(task):
+        return []
+    half = (len(task.items) + 1) // 2
+    given_up = task.given_up + 1 if half == len(task.items) else 0
+    return [Task(part, given_up) for part in (task.items[:half], task.items[half:]) if part]
+
+
+def give_up(cluster, futures):
+    """Ends the job: what has not begun never does, and workers stop before the next image."""
+    if not futures or cluster.client.status != 'running':
+        return
+    try:
+        cluster.client.cancel(futures, force=True)
+        cluster.client.run(tasks.stop, cluster.job, workers=workers(cluster), on_error='ignore')
+    except Exception:  # the scheduler or the workers are gone: there is nobody left to tell
+        pass

@@ -1,0 +1,292 @@
+"""Results as a page: one HTML file that opens from the disk, with a picture of every image and its scores."""
+
+import base64
+import html
+import math
+import os
+import re
+import urllib.parse
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from utils import image_sources, saliency_maps
+from utils.command_line import printable
+from utils.errors import Unreadable
+from utils.evaluation.figure3 import LOWER_IS_BETTER
+from utils.evaluation.maps import match, read_source
+from utils.evaluation.scores import as_scored
+from utils.files import write_bytes
+from utils.images import encode, read_rgb, shrink
+from utils.parallel import in_order
+
+INLINE = 300  # images whose pictures are in the page itself; those of more lie in a folder beside it
+SIDE = 224  # pixels of a panel's longer side
+BINS = 20  # of a histogram
+PANELS = ('image', 'truth', 'map', 'overlay')  # in a picture, from left to right
+_TEMPLATE = os.path.join(os.path.dirname(__file__), 'page.html')
+
+
+class Picture(NamedTuple):
+    """What is shown of an image.
+
+    Attributes
+    ----------
+    jpeg : bytes
+        The PANELS side by side.
+    aspect : (columns, rows) of one of them
+    without : tuple of str
+        Those of PANELS that are empty, since there is no image.
+    """
+
+    jpeg: bytes
+    aspect: tuple
+    without: tuple
+
+
+def picture(saliency_map, points, blurred, image=None):
+    """The four panels of an image.
+
+    Parameters
+    ----------
+    saliency_map : float or uint8 array, shape (rows, columns)
+        Stretched to its own range.
+    points : int array, N x 2, (row, column)
+        The fixations: dots on the blurred map.
+    blurred : float or uint8 array, shape (rows, columns)
+        Of the size of the image, to which the fixations belong.
+    image : uint8 array, RGB, optional
+
+    Returns
+    -------
+    Picture
+    """
+    rows, columns = blurred.shape
+    scale = min(1, SIDE / max(rows, columns))
+    height, width = max(1, round(rows * scale)), max(1, round(columns * scale))
+    shown = _eight_bits(saliency_map, width, height)
+    truth = np.repeat(_eight_bits(blurred, width, height)[:, :, None], 3, axis=2)
+    for row, column in np.unique((points + 0.5) * (height / rows, width / columns), axis=0).astype(int):
+        cv2.circle(truth, (int(column), int(row)), 1, (255, 140, 0), -1)
+    grey = np.full((height, width, 3), 128, np.uint8)
+    small = grey if image is None else shrink(image, width, height)
+    panels = [small, truth, np.repeat(shown[:, :, None], 3, axis=2), saliency_maps.overlay(small, shown)]
+    without = ('image', 'overlay') if image is None else ()
+    return Picture(encode(np.hstack(panels), '.jpg'), (width, height), without)
+
+
+def _eight_bits(array, width, height):
+    """uint8, small, stretched to its own range."""
+    array = shrink(np.asarray(array, np.float32), width, height)
+    lowest, highest = array.min(), array.max()
+    return np.rint((array - lowest) * (255 / (highest - lowest or 1))).astype(np.uint8)
+
+
+def pictures_of(files, truth, settings, images=None, workers=1):
+    """A function that gives (stem, Picture or None) of a set of maps, for `tables.Report`.
+
+    Parameters
+    ----------
+    files : dict of stem -> path of the map, or what else `maps.find_maps` found
+    truth : ground_truth.GroundTruth
+    settings : scores.Settings
+    images : path, optional
+        Of the images: a folder or a pickle of 01, if not the data set's own.
+    workers : int
+        Threads.
+    """
+    sources: dict = {}
+    if images:
+        found, _ = image_sources.find([images], ignore_orientation=settings.ignore_orientation)
+        sources, _, _ = match(files.keys(), {source.name: source for source in found})
+
+    def read_image(stem):
+        if stem in sources:
+            return sources[stem].read()[0]
+        path = truth.image_path(stem)
+        return read_rgb(path, settings.ignore_orientation) if path else None
+
+    def read(stem):
+        try:
+            saliency_map, _ = as_scored(read_source(files[stem], settings.ignore_orientation), settings)
+            blurred = truth.blurred(stem)
+        except Unreadable:
+            return stem, None
+        try:
+            image = read_image(stem)
+        except Unreadable:
+            image = None
+        size = truth.images[stem].size
+        if blurred.shape != size:
+            blurred = cv2.resize(np.asarray(blurred, np.float32), size[::-1])
+        return stem, picture(saliency_map, truth.images[stem].points.astype(int), blurred, image)
+
+    return lambda stems: in_order(read, stems, workers)
+
+
+# --- the page ---
+
+
+def write(path, report, sections):
+    """Writes the page, atomically; beyond INLINE images their pictures into the folder NAME_files beside it.
+
+    Parameters
+    ----------
+    path : path
+    report : tables.Report
+        Its `pictures`, if it has any, gives (stem, Picture or None) of the images that were scored.
+    sections : list of tables.Section
+        The tables of means and published rows.
+    """
+    beside = f'{os.path.splitext(path)[0]}_files'
+    inline = len(report.scores) <= INLINE
+    links = {}
+    for number, (stem, shown) in enumerate(report.pictures(report.scores) if report.pictures else ()):
+        if shown is None:
+            continue
+        if inline:
+            link = 'data:image/jpeg;base64,' + base64.b64encode(shown.jpeg).decode()
+        else:
+            os.makedirs(beside, exist_ok=True)
+            name = f'{number + 1:06d}.jpg'
+            write_bytes(os.path.join(beside, name), shown.jpeg)
+            link = f'{urllib.parse.quote(os.fsencode(os.path.basename(beside)))}/{name}'
+        links[stem] = link, shown.aspect, shown.without
+    write_bytes(path, as_html(report, sections, links).encode('utf-8', 'backslashreplace'))
+
+
+def as_html(report, sections, links):
+    """The page, as text; `links`: stem -> (`src` of its picture, `aspect`, `without`)."""
+    with open(_TEMPLATE, encoding='utf-8') as file:
+        template = file.read()
+    settings = report.settings
+    count = f'{len(report.scores)} images' if report.scores else f'{len(report.summaries)} snapshots'
+    if not report.scores:
+        template = re.sub(r'\{\{#images\}\}.*\{\{/images\}\}', '', template, flags=re.DOTALL)
+    filled = {
+        'title': _text(f'Saliency maps, scored by the protocol {settings["protocol"]}'),
+        'subtitle': _text(f'{count}; fixations: {settings.get("layout", "")}'),
+        'results': '\n'.join(_section(section) for section in sections),
+        'histograms': _histograms(report),
+        '#images': '',
+        '/images': '',
+        'heads': _heads(report, bool(links)),
+        'rows': '\n'.join(_rows(report, links)),
+        'options': ''.join(f'<option>{_text(name)}</option>' for name in report.metrics),
+        'settings': '\n'.join(
+            f'<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>' for name, value in settings.items()
+        ),
+    }
+    # once, and not in what was filled in: a file may be called {{images}}
+    return re.sub(r'\{\{([#/\w]+)\}\}', lambda marker: filled[marker[1]], template)
+
+
+def _text(value):
+    return html.escape(printable(value))
+
+
+def _section(section):
+    head = ''.join(f'<th scope="col">{_text(column)}</th>' for column in section.columns)
+    rows = []
+    for row in section.rows:
+        ours = ' class="ours"' if section.title and row[0].startswith('ours') else ''
+        cells = ''.join(f'<td>{_text(cell)}</td>' for cell in row[1:])
+        rows.append(f'<tr{ours}><th scope="row">{_text(row[0])}</th>{cells}</tr>')
+    name = _text(section.title or 'Means over the images')
+    notes = ''.join(f'<p class="quiet">{_text(note)}</p>' for note in section.notes)
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{name}"><table>\n'
+        f'<caption>{name}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>{"".join(rows)}</tbody>\n'
+        f'</table></div>\n{notes}'
+    )
+
+
+def _histograms(report):
+    found = [_histogram(name, report) for name in report.metrics] if report.scores else []
+    if not any(found):
+        return ''
+    return (
+        '<section aria-labelledby="histograms"><h2 id="histograms">How many images score how much</h2>\n'
+        f'<div class="histograms">\n{"".join(found)}</div></section>'
+    )
+
+
+def _histogram(metric, report):
+    """A figure of how often which value is, the mean as a line; nothing where no image has one."""
+    values = [scores[metric] for scores in report.scores.values() if math.isfinite(scores[metric])]
+    if not values:
+        return ''
+    counts, edges = np.histogram(values, BINS)
+    bars = []
+    for number in np.flatnonzero(counts):
+        height = 100 * counts[number] / counts.max()
+        said = f'{edges[number]:.4g} to {edges[number + 1]:.4g}: {counts[number]}'
+        bars.append(
+            f'<rect x="{100 / BINS * number:g}" width="{90 / BINS:g}" y="{100 - height:.2f}" '
+            f'height="{height:.2f}"><title>{said}</title></rect>'
+        )
+    mean = sum(values) / len(values)
+    at = 100 * (mean - edges[0]) / (edges[-1] - edges[0])
+    said = (
+        f'{metric} of {len(values)} images: from {min(values):.4f} to {max(values):.4f}, mean {mean:.4f}, '
+        f'median {np.median(values):.4f}'
+    )
+    return (
+        f'<figure><figcaption><strong>{_text(metric)}</strong><span>mean {mean:.4f}</span></figcaption>'
+        f'<svg viewBox="0 0 100 100" preserveAspectRatio="none" role="img" aria-label="{_text(said)}">'
+        f'{"".join(bars)}<line x1="{at:.2f}" x2="{at:.2f}" y1="0" y2="100"/></svg>'
+        f'<div class="ends quiet"><span>{edges[0]:.4g}</span><span>{edges[-1]:.4g}</span></div></figure>\n'
+    )
+
+
+def _heads(report, pictures):
+    heads = ['<th scope="col" class="picture"><span class="quiet">picture</span></th>'] if pictures else []
+    heads.append('<th scope="col" class="name"><button type="button">image</button></th>')
+    for name in report.metrics:
+        first = 'descending' if _worst(name) == 'high' else 'ascending'
+        sorted_by = f' aria-sort="{first}"' if name == report.metrics[0] else ''
+        heads.append(
+            f'<th scope="col" data-metric="{_text(name)}" data-worst="{_worst(name)}"{sorted_by}>'
+            f'<button type="button">{_text(name)}</button></th>'
+        )
+    return ''.join(heads)
+
+
+def _rows(report, links):
+    """Gives the images' rows, worst first by the first metric."""
+    for number, stem in enumerate(sorted(report.scores, key=lambda stem: _order(report, stem))):
+        yield _row(number, stem, report, links.get(stem), bool(links))
+
+
+def _worst(metric):
+    return 'high' if metric in LOWER_IS_BETTER else 'low'
+
+
+def _order(report, stem):
+    value = report.scores[stem][report.metrics[0]]
+    worse = -value if _worst(report.metrics[0]) == 'high' else value
+    return math.isnan(value), 0 if math.isnan(value) else worse, stem
+
+
+def _row(number, stem, report, link, pictures):
+    name, attributes, cells = _text(stem), '', []
+    if link:
+        source, (columns, rows), without = link
+        attributes = f' data-aspect="{columns} / {rows}" data-without="{" ".join(without)}"'
+        panel = '66.667%' if without else '0%'
+        cells.append(
+            f'<td class="picture"><img loading="lazy" alt="" width="{columns}" height="{rows}" '
+            f'style="--panel:{panel}" src="{html.escape(source)}"></td>'
+        )
+    elif pictures:
+        cells.append('<td class="picture"></td>')
+    cells.append(f'<td class="name"><button type="button" aria-expanded="false">{name}</button></td>')
+    for metric in report.metrics:
+        value = float(report.scores[stem][metric])
+        if math.isnan(value):
+            cells.append('<td class="undefined" data-value="">not defined</td>')
+        else:
+            exact = '-Infinity' if value == -math.inf else repr(value)  # as JavaScript has it
+            cells.append(f'<td data-value="{exact}">{round(value, 4) + 0:.4f}</td>')
+    return f'<tr id="image-{number}" data-name="{name}"{attributes}>{"".join(cells)}</tr>'

@@ -1,0 +1,316 @@
+"""The metrics of the MIT/Tuebingen saliency benchmark: AUC, sAUC, NSS, CC, KLDiv, SIM; IG of log densities.
+
+They bear the names of other protocols' metrics and are defined otherwise: every fixation counts, one that is
+repeated each time; AUC is exact, and its negatives are all pixels; those of sAUC are all fixations of all
+other images; no map is brought to 0..1, and a uint8 map is taken as 0..255. What the reference leaves
+undefined is NaN here: every metric of an image without fixations, sAUC where no other image has any, CC where
+all pixels are fixated alike. A constant map has AUC and sAUC 0.5, NSS and CC 0, and the KLDiv and SIM of the
+uniform map.
+
+References
+----------
+Kuemmerer, Wallis & Bethge 2018, "Saliency Benchmarking Made Easy"; the class Benchmark of
+saliency-benchmarking, on pysaliency 0.2.22.
+"""
+
+import functools
+import math
+
+import cv2
+import numpy as np
+
+NAN = float('nan')
+EPS = 2.2204e-16  # the benchmark's decimal number, not 2^-52
+SIGMA = 23.99  # pixels, of MIT300 and MIT1003; 40 of CAT2000, 30 of COCO-Freeview
+TRUNCATE = 4  # standard deviations of the blur on either side
+BAND = 2**15  # pixels of the blurred fixations that are made at a time: they stay in the processor's cache
+POOLS = 4  # sizes of image for which sAUC's negatives are kept
+
+
+def scores(saliency_map, fixations, others=None, sigma=SIGMA):
+    """The six metrics of a saliency map.
+
+    Parameters
+    ----------
+    saliency_map : float or uint8 array, shape (rows, columns)
+        Any range.
+    fixations : int array, shape (N, 2)
+        Row and column, from 0, of all observers; repeated ones count each time.
+    others : int array, optional
+        Where the fixations of all images of the set, this one's among them, fall on this image: indices into
+        its pixels, row by row, as `OtherFixations.at` gives them. Without them sAUC is NaN.
+    sigma : float, pixels, or None
+        Of the blur of the fixations in CC, KLDiv and SIM; these are NaN, and cost nothing, with None.
+
+    Returns
+    -------
+    dict of metric -> float; NaN where it is not defined
+
+    Raises
+    ------
+    ValueError
+        If a fixation lies outside the map or the map holds a NaN.
+
+    References
+    ----------
+    `Benchmark.evaluate` of saliency-benchmarking.
+    """
+    saliency_map, fixations = _checked(saliency_map, fixations)
+    if not len(fixations):
+        # note: deviation 31: the reference takes such an image into the means of CC, KLDiv and SIM
+        return dict.fromkeys(('AUC', 'sAUC', 'NSS', 'CC', 'KLDiv', 'SIM'), NAN)
+    at = saliency_map.ravel()[fixations[:, 0] * saliency_map.shape[1] + fixations[:, 1]]
+    values = _Values(saliency_map)
+    found = {
+        'AUC': float(values.placed(at).mean() / saliency_map.size),
+        'sAUC': NAN,
+        'NSS': float((at.mean(dtype=float) - values.mean) / values.std) if values.std else 0.0,
+    }
+    if others is not None and len(others) > len(at):
+        drawn = _Values(saliency_map.ravel().take(others))
+        found['sAUC'] = float((drawn.placed(at) - _Values(at).placed(at)).mean() / (len(others) - len(at)))
+    blurred = _blurred(saliency_map, values, fixations, sigma) if sigma else {}
+    found.update({name: blurred.get(name, NAN) for name in ('CC', 'KLDiv', 'SIM')})
+    return found
+
+
+def information_gain(log_density, fixations):
+    """IG: bits a fixation that a log density tells more than the uniform density does.
+
+    Parameters
+    ----------
+    log_density : float array, shape (rows, columns)
+        Natural logarithms of probabilities that sum to 1 over the pixels.
+    fixations : int array, shape (N, 2)
+        See `scores`.
+
+    Returns
+    -------
+    float; NaN without fixations, -inf where one falls on a pixel of probability 0
+
+    Raises
+    ------
+    ValueError
+        If a fixation lies outside the image.
+    """
+    log_density, fixations = _checked(log_density, fixations)
+    if not len(fixations):
+        return NAN
+    return float((log_density[tuple(fixations.T)].mean() + math.log(log_density.size)) / math.log(2))
+
+
+def resized(saliency_map, size):
+    """Brings a map to an image's size as the benchmark does: linearly, the corners staying in the corners.
+
+    Parameters
+    ----------
+    saliency_map : float or uint8 array, shape (rows, columns)
+    size : (rows, columns)
+
+    Returns
+    -------
+    The same array where it has that size, else float64.
+    """
+    if saliency_map.shape == tuple(size):
+        return saliency_map
+    from scipy.ndimage import zoom
+
+    factors = [new / old for new, old in zip(size, saliency_map.shape)]
+    return zoom(saliency_map.astype(float), factors, order=1, mode='nearest')
+
+
+class OtherFixations:
+    """The fixations of a set of images, brought to the size of any one of them: sAUC's negatives.
+
+    Parameters
+    ----------
+    images : iterable of objects with `points`, int array N x 2, (row, column), and `size`, (rows, columns)
+    """
+
+    def __init__(self, images):
+        by_size = {}
+        for image in images:
+            by_size.setdefault(tuple(image.size), []).append(image.points)
+        self.__setstate__({size: np.concatenate(points) for size, points in by_size.items()})
+
+    def __getstate__(self):
+        return self._points
+
+    def __setstate__(self, points):
+        self._points = points
+        self.at = functools.lru_cache(maxsize=POOLS)(self._at)
+
+    def _at(self, size):
+        """Indices into the pixels of an image of `size`, row by row: int32 or int64, ascending."""
+        kind = np.int32 if size[0] * size[1] < 2**31 else np.int64
+        pools = []
+        for from_size, points in self._points.items():
+            # the ratio first, in float64, then the product cut off: another order may give another pixel
+            (rows, columns), (down, across) = points.T, (new / old for new, old in zip(size, from_size))
+            pools.append((rows * down).astype(kind) * kind(size[1]) + (columns * across).astype(kind))
+        return np.sort(np.concatenate(pools)) if pools else np.zeros(0, kind)
+
+
+def blurred_fixations(fixations, size, sigma=SIGMA):
+    """The benchmark's empirical map: counts of fixations, blurred, as a density.
+
+    Parameters
+    ----------
+    fixations : int array, shape (N, 2), N > 0
+        See `scores`.
+    size : (rows, columns)
+    sigma : float, pixels
+
+    Returns
+    -------
+    float64 array, shape `size`; its sum is 1
+    """
+    return np.concatenate([band for _, band in _density_bands(fixations, size, sigma)])
+
+
+# --- AUC and NSS ---
+
+
+class _Values:
+    """An array's values, of which 8 bits hold so few that counting them says everything."""
+
+    def __init__(self, array):
+        self.counts = _count(array) if array.dtype == np.uint8 else None
+        if self.counts is not None:
+            levels, n = np.arange(256), array.size
+            self.mean = self.counts @ levels / n
+            self.std = math.sqrt(self.counts @ (levels - self.mean) ** 2 / n)
+            self.lowest, self.highest = np.flatnonzero(self.counts)[[0, -1]]
+        else:
+            self.ordered = np.sort(array, axis=None)
+            self.lowest, self.highest = self.ordered[0], self.ordered[-1]
+            self.mean, self.std = float(array.mean()), float(array.std())
+        if self.lowest == self.highest:
+            # note: deviation 30: the mean of equal floats may be another float, which makes NSS noise
+            self.mean, self.std = float(self.lowest), 0.0
+        self.removed = min(float(self.lowest), 0.0)  # before the density is made
+        if self.lowest == self.highest:
+            self.total = 0.0
+        elif self.removed:
+            self.total = float((array - self.removed).sum())
+        else:
+            self.total = self.mean * array.size
+
+    def placed(self, at):
+        """How many of the values lie below each of `at`, and half of those that equal it."""
+        if self.counts is not None:
+            return (np.cumsum(self.counts) - self.counts / 2)[at]
+        return (np.searchsorted(self.ordered, at, 'left') + np.searchsorted(self.ordered, at, 'right')) / 2
+
+
+def _count(array):
+    """How often each of the 256 values of a uint8 array is in it: float64, exact."""
+    flat, counts = array.reshape(1, -1), np.zeros(256)
+    for start in range(0, array.size, 2**24):  # beyond which OpenCV's float32 would not be exact
+        counts += cv2.calcHist([flat[:, start : start + 2**24]], [0], None, [256], [0, 256])[:, 0]
+    return counts
+
+
+# --- CC, KLDiv and SIM, in one pass over the image, band by band ---
+
+
+def _blurred(saliency_map, values, fixations, sigma):
+    """CC, KLDiv and SIM, by name."""
+    pixels, density = saliency_map.size, _density(saliency_map, values)
+    similar = divergence = product = squares = 0.0
+    for start, g in _density_bands(fixations, saliency_map.shape, sigma):
+        s, inverse = density(saliency_map[start : start + len(g)])
+        similar += np.minimum(s, g).sum()
+        ratio = np.multiply(g, inverse, out=inverse)
+        ratio += EPS
+        divergence += _dot(g, np.log(ratio, out=ratio))
+        g -= 1 / pixels  # s need not be: the sum of g is 0 now
+        product += _dot(s, g)
+        squares += _dot(g, g)
+    found = {'CC': 0.0, 'KLDiv': divergence, 'SIM': float(similar)}
+    if squares * pixels < 1e-24:  # all pixels fixated alike
+        found['CC'] = NAN
+    elif values.std:
+        found['CC'] = product / math.sqrt(squares * pixels) / (values.std / values.total)
+    return found
+
+
+def _density(saliency_map, values):
+    """A function: some rows of the map -> the density s that the benchmark makes of it, and 1 / (s + EPS)."""
+    uniform = 1 / saliency_map.size
+    table = np.arange(256) / values.total if values.total else np.full(256, uniform)
+    inverse = 1 / (table + EPS)
+
+    def of_levels(rows):
+        return cv2.LUT(rows, table), cv2.LUT(rows, inverse)
+
+    def of_floats(rows):
+        s = (rows - values.removed) / values.total if values.total else np.full(rows.shape, uniform)
+        return s, 1 / (s + EPS)
+
+    return of_levels if saliency_map.dtype == np.uint8 else of_floats
+
+
+def _dot(a, b):
+    return float(a.ravel() @ b.ravel())
+
+
+# --- the blurred fixations ---
+
+
+def _density_bands(fixations, size, sigma):
+    """Gives (first row, float64 rows) of the blurred fixations over their number, from the top down.
+
+    The blur is separable and the fixations are few: what they are along the columns, a row each that is
+    fixated, is summed by matrix products, in which only rows within reach of a band take part.
+    """
+    fixated_rows, row = np.unique(fixations[:, 0], return_inverse=True)
+    fixated_columns, column = np.unique(fixations[:, 1], return_inverse=True)
+    counts = np.zeros((len(fixated_rows), len(fixated_columns)))
+    np.add.at(counts, (row, column), 1 / len(fixations))
+    across = counts @ _reflected(fixated_columns, size[1], sigma)
+    down = np.ascontiguousarray(_reflected(fixated_rows, size[0], sigma).T)
+    reach, height = _radius(sigma), max(1, BAND // size[1])
+    for start in range(0, size[0], height):
+        end = min(start + height, size[0])
+        first, last = np.searchsorted(fixated_rows, (start - reach, end + reach))
+        yield start, down[start:end, first:last] @ across[first:last]
+
+
+def _reflected(places, length, sigma):
+    """The Gaussian around each of `places` on a line of `length` whose borders reflect it: a row a place."""
+    # reflected as d c b a | a b c d | d c b a, everything repeats after twice the length
+    period, radius = np.zeros(2 * length), _radius(sigma)
+    np.add.at(period, np.arange(-radius, radius + 1) % (2 * length), _kernel(sigma))
+    shifted = np.lib.stride_tricks.sliding_window_view(np.tile(period, 2), length)
+    return shifted[2 * length - places] + shifted[places + 1]
+
+
+def _radius(sigma):
+    return int(TRUNCATE * sigma + 0.5)
+
+
+def _kernel(sigma):
+    """The weights of `scipy.ndimage.gaussian_filter`."""
+    weights = np.exp(-0.5 / sigma**2 * np.arange(-_radius(sigma), _radius(sigma) + 1) ** 2)
+    return weights / weights.sum()
+
+
+# --- the inputs, checked ---
+
+
+def _checked(saliency_map, fixations):
+    saliency_map, fixations = np.ascontiguousarray(saliency_map), np.asarray(fixations)
+    if saliency_map.ndim != 2 or not saliency_map.size:
+        raise ValueError(f'a map is an array of rows and columns, not of shape {saliency_map.shape}')
+    if saliency_map.dtype != np.uint8:
+        saliency_map = saliency_map.astype(float, copy=False)
+        if np.isnan(saliency_map).any():
+            raise ValueError('the map holds a NaN')
+    if not fixations.size:
+        return saliency_map, np.zeros((0, 2), np.int64)
+    if fixations.ndim != 2 or fixations.shape[1] != 2 or fixations.dtype.kind not in 'ui':
+        raise ValueError('fixations are rows and columns: an int array of shape (N, 2)')
+    if (fixations < 0).any() or (fixations >= saliency_map.shape).any():
+        raise ValueError(f'a fixation lies outside the map, which has (rows, columns) {saliency_map.shape}')
+    return saliency_map, fixations.astype(np.int64)
