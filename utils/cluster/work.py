@@ -141,7 +141,7 @@ def _again(cluster, future, task):
     if future.status == 'cancelled':
         raise HadToStop(
             f'{cluster.where}: the scheduler has gone away; what was finished is kept; start it again, and '
-            'then the same command with --skip-existing'
+            'run the same command again'
         )
     error = future.exception()
     if not isinstance(error, KilledWorker):
