@@ -95,6 +95,11 @@ def write_gaze_set(folder, counts, size=SIZE):
     return folder
 
 
+def maps_of(folder):
+    """`tree`, but for the record of 03, which has the date."""
+    return {name: data for name, data in tree(folder).items() if name != 'maps.json'}
+
+
 def tree(folder):
     """Relative path -> bytes of every file in a folder."""
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob('*')) if p.is_file()}
