@@ -60,7 +60,7 @@ def parser():
 def main(arguments=None):
     options = parser().parse_args(arguments)
     cluster.check(options)
-    from utils import image_sources, weights
+    from utils import image_sources, video, weights
 
     # - what to read, where to write; nothing is written before both are clear
     paths = options.images + ([options.more] if options.more else [])
@@ -76,7 +76,7 @@ def main(arguments=None):
     keys = outputs.archive_keys(sources, options)
     to_do = sources
     if options.skip_existing:
-        to_do = [s for s in sources if not outputs.are_there(s, targets[s], options.every)]
+        to_do = [s for s in sources if not video.are_there(s, targets[s], options.every)]
         found = counted(len(sources) + len(no_images), 'image')
         say(f'maps exist of {len(sources) - len(to_do)} of {found}')
     arrays = weights.read_generator(options.weights) if to_do else None
