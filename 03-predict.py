@@ -65,24 +65,27 @@ def main(arguments=None):
     # - what to read, where to write; nothing is written before both are clear
     paths = options.images + ([options.more] if options.more else [])
     sources, no_images = image_sources.find(
-        paths or ['images/'], options.output, options.glob, options.ignore_orientation
+        paths or ['images/'], options.output, options.glob, options.ignore_orientation, films=True
     )
     for why in no_images:
         say(one_line(f'skipped {why}'))
-    targets = outputs.plan(sources, options.output, options.format, also_read=[options.weights])
+    outputs.complete(options, sources)
+    targets = outputs.plan(
+        sources, options.output, options.format, options.film_format, also_read=[options.weights]
+    )
     keys = outputs.archive_keys(sources, options)
     to_do = sources
     if options.skip_existing:
-        to_do = [s for s in sources if not all(os.path.exists(path) for path in targets[s].values())]
+        to_do = [s for s in sources if not outputs.are_there(s, targets[s], options.every)]
         say(f'maps exist of {len(sources) - len(to_do)} of {counted(len(sources), "image")}')
     arrays = weights.read_generator(options.weights) if to_do else None
     outputs.make_folders(targets, options.output)
-    record = outputs.keep_record(options, len(sources) - len(to_do), code_path() if to_do else None)
+    record = outputs.keep_record(options, len(sources) - len(to_do), code_path(options) if to_do else None)
 
     # - predict, here or on workers
-    skipped = predict(to_do, targets, arrays, options) if to_do else set()
+    skipped = predict(to_do, targets, arrays, record, options) if to_do else set()
     if 'overlay' in options.format:
-        overlays = [targets[source]['overlay'] for source in sources if source not in skipped]
+        overlays = [targets[s]['overlay'] for s in sources if s.read and s not in skipped]
         outputs.write_contact_sheet(overlays, options.output, THREADS)
     if keys:
         outputs.write_archive(options, keys, targets, skipped, record)
@@ -91,30 +94,39 @@ def main(arguments=None):
     return SKIPPED if skipped or no_images else DONE
 
 
-def code_path():
+def code_path(options):
+    """In words, which code computes the maps."""
+    if cluster.is_asked_for(options):
+        return 'workers of a scheduler'
     from backend.native import code_path
 
     return code_path()
 
 
-def predict(sources, targets, arrays, options):
+def predict(sources, targets, arrays, record, options):
     """Predicts and writes the maps of `sources`; returns those that were skipped, each named on stderr."""
+    images, films = ([s for s in sources if (s.read is None) == film] for film in (False, True))
     if cluster.is_asked_for(options):
         from utils.cluster.predicting import predict
 
-        done = predict(sources, targets, options)
+        results = [predict(images, targets, options)]
     else:
         from models.prediction import Predictor
-        from utils.predicting import write_all
+        from utils import predicting, video
 
         predictor = Predictor(arrays, *options.size)
-        done = write_all(sources, targets, predictor, options.weights, options.batch_size)
+        how = (predictor, options.weights, options.batch_size)
+        results = [
+            predicting.write_all(images, targets, *how),
+            video.write_all(films, targets, *how, options.every, record),
+        ]
     skipped = set()
-    with contextlib.closing(done):
-        for source, why in progress(done, total=len(sources), unit='image'):
-            if why:
-                skipped.add(source)
-                say(one_line(f'skipped {why}'))
+    for of, done in zip((images, films), results):
+        with contextlib.closing(done):
+            for source, why in progress(done, total=len(of), unit='image' if of is images else 'film'):
+                if why:
+                    skipped.add(source)
+                    say(one_line(f'skipped {why}'))
     return skipped
 
 

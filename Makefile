@@ -2,7 +2,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo gpu test test-all test-pythons test-systems lint weights predict bundle requirements clean
+.PHONY: demo predict weights gpu cluster torch onnx bundle lint requirements clean
+.PHONY: test test-long test-all test-converters test-pythons test-systems
 
 # the first of these that serves, 3.11 before others since most is tried with it; PYTHON=... names another
 PYTHON ?= $(shell for python in python3.11 python3 python3.13 python3.12 python3.14 python3.10 python3.9 python3.15; do \
@@ -55,8 +56,18 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp requirements/dev.txt
 	$(INSTALL) -r requirements/dev.txt
 	touch $@
 
+# --scheduler of 01, 03 and 04: docs/cluster.md
+$(VENV)/cluster.stamp: $(VENV)/run.stamp requirements/cluster.txt
+	$(INSTALL) -r requirements/cluster.txt
+	touch $@
+
+# what weights/convert.py writes for; without hashes, see requirements/converters.txt
+$(VENV)/converters.stamp: $(VENV)/dev.stamp requirements/converters.txt
+	$(PIP) install -r requirements/converters.txt
+	touch $@
+
 # what device=cuda needs besides: Debian 12 only, as docker/README.md says
-$(VENV)/gpu.stamp: $(VENV)/run.stamp requirements/gpu.txt requirements/gpu.py
+$(VENV)/gpu.stamp: $(VENV)/run.stamp requirements/gpu.txt requirements/gpu.py requirements/capability.cpp
 	$(INSTALL) -r requirements/gpu.txt
 	$(RUN) requirements/gpu.py
 	touch $@
@@ -87,9 +98,24 @@ weights: $(VENV)/run.stamp
 	$(RUN) weights/fetch.py
 	@$(ELAPSED)
 
+# 01, 03 and 04 on many machines
+cluster: $(VENV)/cluster.stamp
+	@$(ELAPSED)
+
 # says in one line what device=cuda finds here
 gpu: $(VENV)/gpu.stamp
 	@THEANO_FLAGS="$${THEANO_FLAGS:-},device=cuda" $(RUN) -m backend
+	@$(ELAPSED)
+
+cluster: $(VENV)/cluster.stamp
+	@$(ELAPSED)
+
+# the released weights for PyTorch and ONNX: docs/python.md
+CONVERTERS := .venv-converters
+torch onnx:
+	$(MAKE) VENV=$(CONVERTERS) $(CONVERTERS)/converters.stamp
+	$(CONVERTERS)/bin/python weights/fetch.py gen_modelWeights0090.npz
+	$(CONVERTERS)/bin/python weights/convert.py --to $@ --output weights/gen_modelWeights0090.$(if $(filter torch,$@),pt,onnx)
 	@$(ELAPSED)
 
 # --- for machines without a network ---
@@ -102,12 +128,28 @@ bundle: $(VENV)/run.stamp
 
 # --- checks ---
 
+# as many workers as cores; a file, or a group of tests that share what they compile, stays in one of them
+WORKERS ?= 2
+PYTEST = $(RUN) -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+
 test: $(VENV)/dev.stamp
-	$(RUN) -m pytest -m "not long"
+	$(PYTEST) -m "not long and not nightly"
 	@$(ELAPSED)
 
+# what takes minutes; .ci/run runs these too
+test-long: $(VENV)/dev.stamp
+	$(PYTEST) -m "long and not nightly"
+	@$(ELAPSED)
+
+# everything, which takes hours
 test-all: $(VENV)/dev.stamp
-	$(RUN) -m pytest
+	$(PYTEST)
+	@$(ELAPSED)
+
+# weights/convert.py beside PyTorch and onnxruntime
+test-converters:
+	$(MAKE) VENV=$(CONVERTERS) $(CONVERTERS)/converters.stamp
+	SALGAN_TEST_CONVERTERS=1 $(CONVERTERS)/bin/python -m pytest tests/test_convert.py tests/test_programs.py
 	@$(ELAPSED)
 
 # every supported Python that is found, each in an environment of its own
@@ -127,11 +169,15 @@ test-systems: $(VENV)/dev.stamp
 	$(RUN) tests/systems.py $(SYSTEMS)
 	@$(ELAPSED)
 
+CPP := $(wildcard backend/*.cpp backend/*.h tests/*.cpp tests/*.h)
 lint: $(VENV)/dev.stamp
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	for script in 0*.py; do $(RUN) -m mypy $$script; done
+	$(VENV)/bin/clang-format --dry-run --Werror $(CPP)
+	$(VENV)/bin/clang-tidy --quiet backend/winograd.cpp backend/convolutions.cpp -- \
+	    -std=c++14 -fopenmp -mavx2 -mfma -idirafter $$(g++ -print-file-name=include)
 	@$(ELAPSED)
 
 # --- upkeep ---
@@ -142,16 +188,16 @@ WHEELS := --only-binary :all: --no-binary theano --no-binary lasagne
 requirements: export UV_PYTHON_DOWNLOADS := never
 requirements:
 	cd requirements; \
-	for name in run build dev; do \
+	for name in run build cluster dev; do \
 	    uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.9 $(WHEELS) $$name.in -o $$name.txt; \
 	done; \
 	uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 gpu.in -o gpu.txt; \
 	for version in $(PYTHONS); do \
 	    for machine in x86_64 aarch64; do \
 	        uv pip compile --quiet --no-deps --python-version $$version --python-platform $$machine-manylinux_2_28 \
-	            $(WHEELS) run.txt build.txt dev.txt > /dev/null; \
+	            $(WHEELS) run.txt build.txt cluster.txt dev.txt > /dev/null; \
 	    done; \
 	done
 
 clean:
-	rm -rf $(VENV) .venv-3.* $(DEMO) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-3.* $(CONVERTERS) $(DEMO) .mypy_cache .ruff_cache .pytest_cache

@@ -6,8 +6,9 @@ of it, and the only place where it stands.
 """
 
 from backend import checks, compile_folder, cuda, flags, notices
-from backend.errors import CannotRun
+from backend.errors import CannotRun, end_in_sentences
 
+end_in_sentences()  # in programs that do not handle CannotRun
 checks.system()
 checks.python()  # a version that the mends were made for
 checks.numpy()  # this Python's

@@ -1,6 +1,12 @@
 """What Theano cannot run with or without, as an exception and, where nobody handles it, one sentence."""
 
 import sys
+import traceback
+from pathlib import Path
+
+from backend import flags
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 class CannotRun(Exception):
@@ -10,18 +16,37 @@ class CannotRun(Exception):
     alone and exit status 2, as the scripts do for a user's other mistakes.
     """
 
-    def __init__(self, sentence):
-        super().__init__(sentence)
-        if sys.excepthook is not _end:
-            _before.append(sys.excepthook)
-            sys.excepthook = _end
+
+def end_in_sentences():
+    """Installs what `CannotRun` promises.
+
+    The project's own scripts also end so where Theano fails and the user has set something of Theano's, which
+    then is the likely reason: Theano has some two hundred settings, most of which nobody tries together.
+    """
+    if sys.excepthook is not _end:
+        _before.append(sys.excepthook)
+        sys.excepthook = _end
 
 
 _before: list = []  # what was the hook until then
 
 
-def _end(kind, error, traceback):
-    if isinstance(error, CannotRun):
-        print(error, file=sys.stderr)
-        raise SystemExit(2)
-    _before[-1](kind, error, traceback)
+def _end(kind, error, trace):
+    sentence = str(error) if isinstance(error, CannotRun) else _of_settings(error, trace)
+    if sentence is None:
+        _before[-1](kind, error, trace)
+        return
+    print(sentence, file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _of_settings(error, trace):
+    """The sentence on the user's settings where they may be the reason; else None."""
+    script = getattr(sys.modules['__main__'], '__file__', None)
+    names = [frame.filename for frame in traceback.extract_tb(trace)]
+    theanos = any('theano' in Path(name).parts for name in names)
+    if not (script and ROOT in Path(script).resolve().parents and theanos and flags.GIVEN):
+        return None
+    given = ','.join(f'{name}={value}' for name, value in sorted(flags.GIVEN.items()))
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+    return f'Theano fails with the settings {given} of THEANO_FLAGS or .theanorc ({reason}): leave them out'

@@ -17,6 +17,8 @@ REPLACED = {
     'compute_test_value': ({'ignore', 'warn', 'raise', 'pdb'}, 'off', 'no graph here has test values'),
 }
 
+GIVEN: dict = {}  # what the user set before anything was added
+
 
 def translate():
     """Adds to THEANO_FLAGS what is not in them.
@@ -30,6 +32,7 @@ def translate():
     import numpy as np
 
     added = {}
+    GIVEN.update(settings())
     for name, (others, used, reason) in REPLACED.items():
         if value(name) in others:
             added[name] = used
@@ -91,6 +94,11 @@ def wait_asleep():
 
 def value(name, default=None):
     """What the user set `name` to: THEANO_FLAGS, then .theanorc, as Theano looks for it; else `default`."""
+    return settings().get(name, default)
+
+
+def settings():
+    """All that the user set: {name: text}."""
     settings = _from_files()
     splitter = shlex.shlex(os.environ.get('THEANO_FLAGS', ''), posix=True)
     splitter.whitespace, splitter.whitespace_split, splitter.commenters = ',', True, ''
@@ -98,7 +106,7 @@ def value(name, default=None):
         key, equals, setting = pair.strip().partition('=')
         if equals:
             settings[key] = setting
-    return settings.get(name, default)
+    return settings
 
 
 def _from_files():

@@ -68,7 +68,8 @@ def _write(file, made):
         data = pickle.dumps(made, pickle.HIGHEST_PROTOCOL)
         # asked for here again: while it compiles, Theano removes what folders are empty
         native.keep(os.path.join(native.folder(), file), data)
-    except (OSError, RecursionError) as error:  # a full disk, say
+    except (OSError, RecursionError, AttributeError, TypeError, pickle.PicklingError) as error:
+        # a full disk, say, or a mode of Theano's that cannot be pickled
         print(f'{file} cannot be kept, the next start makes it again: {_line(error)}', file=sys.stderr)
     finally:
         sys.setrecursionlimit(limit)

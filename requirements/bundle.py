@@ -34,9 +34,9 @@ def main():
     try:
         make(arguments.make) if arguments.make else unpack(*arguments.unpack)
     except (OSError, tarfile.TarError, EOFError) as error:
-        sys.exit(
-            stop(f'{getattr(error, "filename", None) or arguments.make or arguments.unpack[0]}: {error}')
-        )
+        file = getattr(error, 'filename', None) or arguments.make or arguments.unpack[0]
+        reason = getattr(error, 'strerror', None) or str(error).splitlines()[0].rstrip(':')
+        sys.exit(stop(f'{file}: {reason}'))
     except subprocess.CalledProcessError as error:
         sys.exit(stop(f'{" ".join(map(str, error.cmd[:5]))} .. failed: the bundle needs git and a network'))
 

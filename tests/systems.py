@@ -51,7 +51,9 @@ def main():
     failed = 0
     for suite in arguments.suites or PYTHONS:
         base = arguments.roots / suite
-        make_base(base, suite)
+        trouble = make_base(base, suite)
+        if trouble:
+            sys.exit(trouble)
         for python in PYTHONS[suite]:
             with fresh(base) as root:
                 failed += not tried(root, python, arguments.tests)
@@ -59,21 +61,22 @@ def main():
 
 
 def make_base(base, suite):
-    """A root folder with the README's packages, unless it is there."""
+    """A root folder with the README's packages, unless it is there; a sentence where it cannot be made."""
     done = base.with_name(f'{suite}.done')
     if done.exists():
-        return
+        return None
     base.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(base, ignore_errors=True)
     trouble = debian(base, suite)
     if trouble:
-        sys.exit(trouble)
+        return trouble
     pythons = [python + part for python in PYTHONS[suite] for part in ('', '-venv', '-dev')]
     install = (
         f'apt-get update && apt-get install --yes --no-install-recommends {" ".join(PACKAGES + pythons)}'
     )
     execute(base, ['sh', '-c', install], check=True, DEBIAN_FRONTEND='noninteractive')
     done.touch()
+    return None
 
 
 @contextlib.contextmanager

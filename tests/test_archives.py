@@ -90,6 +90,11 @@ def test_keys():
         'Pattern/101.jpg',
     ]
     assert archives.keys(['BenchmarkIMAGES/i1.jpg', 'BenchmarkIMAGES/i2.jpg']) == ['i1.jpg', 'i2.jpg']
+    assert archives.keys(['car/000000000009.jpg', 'bus/000000000025.jpg']) == [
+        '000000000009.jpg',
+        '000000000025.jpg',
+    ]
+    assert archives.keys(['car/000000000009.jpg', 'bus/000000000009.jpg'])[0] == 'car/000000000009.jpg'
     assert archives.keys(['a.jpg', 'b/c.jpg']) == ['a.jpg', 'b/c.jpg'] and archives.keys([]) == []
     for names in (['a.jpg', 'a.jpg'], ['a.jpg', 'a.jpg/b.jpg'], ['\udcff.jpg']):
         with pytest.raises(CouldNotStart):

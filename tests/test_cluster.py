@@ -340,7 +340,7 @@ def test_03_on_workers(address, images, seeded_weights, tmp_path):
     (tmp_path / 'there' / 'photograph 0.jpg').unlink()
     again = [*command, '--output', 'there', '--scheduler', address, '--skip-existing']
     done = script('03-predict.py', *again, cwd=tmp_path)
-    assert done.returncode == 1 and '41 of 43 images have their maps already' in done.stderr
+    assert done.returncode == 1 and 'maps exist of 41 of 43 images' in done.stderr
     assert tree(tmp_path / 'here') == tree(tmp_path / 'there')
 
 
@@ -369,7 +369,10 @@ def test_03_is_interrupted_in_order(address, tmp_path, seeded_weights):
     assert not list(output.glob('.*'))
 
 
-@pytest.mark.parametrize('more', [[], ['--protocol', 'salicon'], ['--others', '0', '--metrics', 'sAUC,CC']])
+@pytest.mark.parametrize(
+    'more',
+    [[], ['--protocol', 'salicon'], ['--protocol', 'tuebingen'], ['--others', '0', '--metrics', 'sAUC,CC']],
+)
 def test_04_on_workers(address, tmp_path, more):
     """Byte for byte, with one map that is broken."""
     evaluation_data.write_fixation_maps(tmp_path / 'fixations')

@@ -72,7 +72,9 @@ def killed_at_random(process, above, folder, rng):
             assert process.poll() is None, process.stderr.read()
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.2))
-        os.kill(rng.choice(workers_of(above)), signal.SIGKILL)
+        while not (alive := workers_of(above)):  # all of them have just been killed
+            time.sleep(0.1)
+        os.kill(rng.choice(alive), signal.SIGKILL)
     return process.communicate()[1]
 
 

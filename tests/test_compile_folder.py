@@ -39,18 +39,14 @@ def as_user(user, folder, code=SMALL_FUNCTION, **environment):
 
 @pytest.fixture
 def shared(tmp_path):
-    """A folder for everybody, as /tmp is; skips where nobody else can be."""
+    """A folder for everybody, as /tmp is; skips where this user cannot become another."""
+    if os.geteuid() != 0:
+        pytest.skip('needs root')
     for path in (tmp_path, *tmp_path.parents[:2]):
         path.chmod(0o755)
     folder = tmp_path / 'everybody'
     folder.mkdir()
     folder.chmod(0o1777)
-    try:
-        status, _, _ = as_user(ANN, folder, 'import utils.errors, numpy')
-    except OSError:
-        status = 1
-    if status:
-        pytest.skip('no other users here')
     return folder
 
 

@@ -136,3 +136,86 @@ def test_what_comes_from_pytorch_is_checked(npz, tmp_path, damage):
     result = converted(path, '--to', 'npz', '--output', tmp_path / 'b.npz')
     assert result.returncode == 2 and str(path) in result.stderr and 'Traceback' not in result.stderr
     assert not (tmp_path / 'b.npz').exists()
+
+
+def write_folder(folder, arrays):
+    folder.mkdir()
+    for i, array in enumerate(arrays):
+        np.save(folder / f'arr_{i}.npy', array)
+    return folder
+
+
+def test_a_folder_of_arrays_becomes_the_released_file(npz, tmp_path):
+    folder = write_folder(tmp_path / 'arrays', weights.read_generator(npz))
+    result = converted(folder, '--to', 'npz', '--output', tmp_path / 'b.npz')
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / 'b.npz').read_bytes() == npz.read_bytes()
+
+
+def test_a_folder_of_other_arrays_is_refused(npz, tmp_path):
+    arrays = weights.read_generator(npz)
+    folder = write_folder(tmp_path / 'arrays', arrays)
+    damages = {
+        'missing': lambda path: path.unlink(),
+        'cut': lambda path: path.write_bytes(path.read_bytes()[:-1000]),
+        'text': lambda path: path.write_text('no array'),
+        'shape': lambda path: np.save(path, arrays[2]),
+        'nan': lambda path: np.save(path, arrays[12] * np.nan),
+        'integers': lambda path: np.save(path, arrays[12].astype(int)),
+        'objects': lambda path: np.save(path, np.array([{}], object), allow_pickle=True),
+        'huge': lambda path: path.write_bytes(
+            path.read_bytes().replace(b'(256, 256, 3, 3), }    ', b'(256, 2560000, 3, 3), }')
+        ),
+    }
+    for damage, apply in damages.items():
+        apply(folder / 'arr_12.npy')
+        result = converted(folder, '--to', 'npz', '--output', tmp_path / 'b.npz')
+        assert result.returncode == 2, damage
+        assert 'arr_12' in result.stderr and 'Traceback' not in result.stderr, damage
+        np.save(folder / 'arr_12.npy', arrays[12])
+    assert not (tmp_path / 'b.npz').exists()
+
+
+@pytest.mark.parametrize('form', ['names of another port', 'module.', 'state_dict', 'as released'])
+def test_the_forms_in_which_pytorch_files_are_passed_on(npz, tmp_path, form):
+    torch = installed('torch')
+    released = weights.read_generator(npz)
+    arrays = released if form == 'as released' else weights.flipped(released)
+    names = convert.torch_names()
+    if form == 'names of another port':
+        names = [f'net.{i // 2}.{("weight", "bias")[i % 2]}' for i in range(54)]
+    elif form == 'module.':
+        names = [f'module.{name}' for name in names]
+    state = {name: torch.from_numpy(array) for name, array in zip(names, arrays)}
+    path = tmp_path / 'port.pt'
+    torch.save({'state_dict': state, 'epoch': 90} if form == 'state_dict' else state, path)
+    options = ['--as-released'] if form == 'as released' else []
+    result = converted(path, '--to', 'npz', '--output', tmp_path / 'b.npz', *options)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / 'b.npz').read_bytes() == npz.read_bytes()
+
+
+def test_the_predictor_of_one_file_makes_our_maps(npz, tmp_path):
+    """examples/predict_onnx.py beside 03-predict.py: the same names, the maps within one grey level."""
+    installed('onnx')
+    import cv2
+
+    from models.prediction import Predictor
+    from tests.helpers.layouts import photograph
+    from utils.images import shrink
+    from utils.saliency_maps import finish
+
+    assert converted(npz, '--to', 'onnx', '--output', tmp_path / 'generator.onnx').returncode == 0
+    (tmp_path / 'images' / 'below').mkdir(parents=True)
+    image = photograph(5, (120, 150))
+    cv2.imwrite(str(tmp_path / 'images' / 'below' / 'a.png'), image[..., ::-1])
+    (tmp_path / 'images' / 'broken.jpg').write_bytes(b'no image')
+    result = script('examples/predict_onnx.py', 'generator.onnx', 'images', cwd=tmp_path)
+    assert result.returncode == 1 and 'broken.jpg' in result.stderr, result.stderr
+    (predicted,) = Predictor(weights.read_generator(npz))(shrink(image, 256, 192)[None])
+    cv2.imwrite(str(tmp_path / 'ours.jpg'), finish(predicted, 120, 150))
+    found, ours = (
+        cv2.imread(str(tmp_path / name), cv2.IMREAD_UNCHANGED).astype(int)
+        for name in ('saliency/below/a.jpg', 'ours.jpg')
+    )
+    assert np.abs(found - ours).max() <= 2  # one grey level, before two JPEGs

@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 from backend import flags
 from tests.conftest import GOLDEN, ROOT
 from tests.helpers.dockerfile import Image, copied, instructions
-from tests.helpers.roots import debian
+from tests.helpers.roots import debian, execute
 
 DOCKER = ROOT / 'docker'
 DOCKERFILES = sorted(DOCKER.glob('Dockerfile.*'))
@@ -109,6 +110,62 @@ def test_relative_paths_are_those_of_the_working_folder(files, seeded_weights, t
     assert [path.name for path in (data / 'saliency').iterdir()] == ['a.jpg']
 
 
+def test_apptainer_takes_the_steps_of_the_image_for_the_cpu():
+    sections = re.split(r'^%(\w+)\n', (DOCKER / 'salgan.def').read_text(), flags=re.MULTILINE)
+    parts = dict(zip(sections[1::2], sections[2::2]))
+    docker = instructions(DOCKER / 'Dockerfile.cpu')
+    assert sections[0].split() == ['Bootstrap:', 'docker', 'From:', dict(docker)['FROM']]
+    copied_there = [line.split()[0] for line in parts['files'].splitlines() if line.split()]
+    assert copied_there == [
+        name for step, argument in docker if step == 'COPY' for name in argument.split()[:-1]
+    ]
+    runs = [' '.join(part.split()) for step, text in docker if step == 'RUN' for part in text.split('&&')]
+    ours = [' '.join(line.split()) for line in parts['post'].splitlines() if line.strip()]
+    extra = {'set -e', 'cd /opt/salgan', 'mkdir -p /var/cache/salgan'}
+    users = ('useradd', 'install --directory')
+    assert [line.replace(' /opt ', ' ') for line in ours if line not in extra and 'export' not in line] == [
+        line for line in runs if not line.startswith(users)
+    ]
+    setting = dict(docker)['ENV']
+    assert f'export {setting}' in parts['environment'] and f'export {setting}' in parts['post']
+    assert docker[-2][1] == '["/opt/venv/bin/python", "/opt/salgan/docker/entry.py"]'
+    assert '/opt/venv/bin/python /opt/salgan/docker/entry.py "$@"' in parts['runscript']
+
+
+def test_who_cannot_write_to_the_image_gets_a_copy_of_what_is_compiled_there(monkeypatch, tmp_path):
+    entry = runpy.run_path(str(DOCKER / 'entry.py'))
+    names = entry['compile_folder'].__globals__
+    names['COMPILED'] = tmp_path / 'image'
+    (tmp_path / 'image').mkdir()
+    (tmp_path / 'image' / 'module.so').write_text('compiled')
+    for name, place in (('TMPDIR', 'taken'), ('XDG_CACHE_HOME', 'cache')):
+        monkeypatch.setenv(name, str(tmp_path / place))
+    (tmp_path / 'taken' / f'salgan-{os.geteuid()}').mkdir(parents=True)
+    (tmp_path / 'taken' / f'salgan-{os.geteuid()}').chmod(0o777)  # not safe: the next is used
+    copy = tmp_path / 'cache' / f'salgan-{os.geteuid()}' / 'compiled'
+
+    monkeypatch.setenv('THEANO_FLAGS', '')
+    entry['compile_folder']()  # it can be written to
+    assert os.environ['THEANO_FLAGS'] == '' and not copy.exists()
+    monkeypatch.setattr(os, 'access', lambda path, mode: False)
+    for _ in range(2):
+        monkeypatch.setenv('THEANO_FLAGS', 'floatX=float32')
+        entry['compile_folder']()
+        assert os.environ['THEANO_FLAGS'] == f'floatX=float32,compiledir="{copy}"'
+        assert [path.name for path in copy.iterdir()] == ['module.so']
+        assert flags.value('compiledir') == str(copy)
+    monkeypatch.setenv('THEANO_FLAGS', 'base_compiledir=/mine')
+    entry['compile_folder']()
+    assert os.environ['THEANO_FLAGS'] == 'base_compiledir=/mine'
+
+
+def test_conda_s_environment_is_the_pinned_one():
+    lines = [line.strip(' -"') for line in (ROOT / 'environment.yml').read_text().splitlines()]
+    assert 'python=3.11' in lines and 'gxx' in lines and 'require-hashes' in lines
+    (requirements,) = [line for line in lines if line.startswith('r ')]
+    assert (ROOT / requirements[2:]).exists()
+
+
 # --- the steps themselves, in a root folder of Debian ---
 
 
@@ -143,6 +200,13 @@ def test_every_step_runs(dockerfile, bookworm, seeded_weights, tmp_path):
         assert (root / 'data' / 'saliency' / 'a.jpg').stat().st_uid == 1000
         assert set(root.glob('var/cache/salgan/**/*.so')) == modules  # it was all there
         assert 'compiling' not in result.stderr
+        # as Apptainer runs it: read-only, by any user, whose home is not there
+        elsewhere = ['--images', '/data/images', '--weights', '/data/weights/gen_modelWeights0090.npz']
+        command = [*image.start, '03-predict.py', *elsewhere, '--output', '/tmp/saliency']
+        variables = {**image.variables, 'HOME': '/home/nobody'}
+        read_only = execute(root, command, user='4242', folder='/tmp', read_only=True, **variables)
+        assert read_only.returncode == 0, read_only.stderr
+        assert 'compiling' not in read_only.stderr
     else:
         assert result.returncode == 2
         assert result.stderr.startswith('device=cuda: there is no driver of NVIDIA here')

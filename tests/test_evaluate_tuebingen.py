@@ -1,9 +1,11 @@
 """Protocol tuebingen, archives, records and encodings: 04 as a user runs it."""
 
 import importlib
+import io
 import json
 import os
 import sys
+import zipfile
 
 import cv2
 import numpy as np
@@ -155,6 +157,20 @@ def test_maps_in_an_archive_are_the_maps_of_the_folder(data, evaluate, tmp_path,
     assert status == DONE and 'maps' not in of_folder and 'maps.json' in said
 
 
+@pytest.mark.parametrize('shape', [(2**20, 2**20), (2**13, 2**13), (2**62, 4)])
+def test_a_header_in_an_archive_that_claims_more_than_there_is(data, evaluate, tmp_path, shape):
+    head = io.BytesIO()
+    claimed = {'descr': '<f8', 'fortran_order': False, 'shape': shape}
+    np.lib.format.write_array_header_1_0(head, claimed)
+    with zipfile.ZipFile(tmp_path / 'm.zip', 'w') as archive:
+        archive.writestr(f'{STEMS[0]}.npy', head.getvalue() + bytes(100))
+        for stem in STEMS[1:]:
+            archive.write(data / 'maps' / f'{stem}.png', f'{stem}.png')
+    inputs = ('--maps', tmp_path / 'm.zip', '--fixations', data / 'fixations', '--metrics', 'NSS')
+    status, found, _, said = evaluate(*inputs)
+    assert status == SKIPPED and f'{STEMS[0]}.npy: not a whole' in said and len(found['images']) == 11
+
+
 def test_a_broken_map_in_an_archive_is_skipped_by_name(data, evaluate, tmp_path):
     files = {f'{stem}.jpg': str(data / 'maps' / f'{stem}.png') for stem in STEMS}
     archives.write(tmp_path / 'm.zip', files, {})
@@ -217,5 +233,5 @@ def test_the_table_is_printed_though_a_file_cannot_be_written(data, evaluate, tm
 def test_no_map_fits(data, evaluate, tmp_path):
     for stem in STEMS:
         np.save(tmp_path / f'{stem}.npy', np.full((96, 128), np.nan))
-    with pytest.raises(HadToStop, match='none of the 12 maps'):
+    with pytest.raises(HadToStop, match='none of 12 maps'):
         evaluate('--maps', tmp_path, '--fixations', data / 'fixations', '--protocol', 'tuebingen')

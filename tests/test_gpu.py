@@ -253,6 +253,8 @@ int main() {
     print_math(convolution);
     cudnnSetConvolutionMathType(convolution, CUDNN_TENSOR_OP_MATH);
     print_math(convolution);
+    cudnnSetConvolutionNdDescriptor(convolution, 2, one, one, one, CUDNN_CONVOLUTION, CUDNN_DATA_DOUBLE);
+    print_math(convolution);
   }
 }
 """
@@ -274,7 +276,8 @@ def test_cudnn_s_header(which, tmp_path):
     assert chosen == ['5 5 5', '3 3 3', 'none']
     assert (int(workspace), int(other)) == (2**30, 7)
     # TF32 is forbidden whatever the environment says, but for the user's own word
-    assert math.split() == ['fma', 'fma', 'other'] * 2 + ['default', 'default', 'other']
+    forbidden, allowed = ['fma', 'fma', 'other', 'default'], ['default', 'default', 'other', 'default']
+    assert math.split() == [*forbidden, *forbidden, *allowed]
 
 
 # --- the graphs ---

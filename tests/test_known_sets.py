@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import scipy.io
 
+from tests.conftest import ROOT
 from utils import image_sources, samples
 from utils.data_sets import finding, known, known_sets
 from utils.errors import CouldNotStart, Unreadable
@@ -75,7 +76,7 @@ def test_nss_by_the_command_with_and_without_multiplicity(layouts, tmp_path):
             path = tmp_path / name / f'{stem}.npy'
             path.parent.mkdir(parents=True, exist_ok=True)
             np.save(path, array)
-        for protocol, deviation, counts in (('mit', 1, False), ('salicon', 0, True)):
+        for protocol, deviation, counts in (('mit', 1, False), ('salicon', 0, True), ('tuebingen', 0, True)):
             output = tmp_path / f'{name}.json'
             arguments = [
                 '--maps',
@@ -183,8 +184,10 @@ def test_coco_freeview_has_a_split_of_its_own(layouts):
 def test_the_table_names_every_set_and_a_command(capsys):
     assert evaluate.main(['--list-data-sets']) == 0
     printed = capsys.readouterr().out
+    page = (ROOT / 'docs' / 'data-sets.md').read_text()
     for facts in known.SETS:
-        assert facts.name in printed
+        assert facts.name in printed and facts.name in page
+        assert not facts.sigma or f'| {facts.sigma:g} px |' in page
     assert '23.99 px' in printed and '--fixations' in printed
 
 
@@ -199,7 +202,7 @@ def test_a_set_with_half_of_its_files(copied):
     images, data_set = read_back(known.recognise(root))
     assert sorted(images) == ['Action/002', 'Affective/002', 'LineDrawing/002']
     assert [record.image is None for record in data_set.records] == [False, True, False]
-    assert any('no image of 1 that have fixations' in note for note in data_set.notes)
+    assert any('fixations without their image: 1' in note for note in data_set.notes)
     assert data_set.others == ['Action/001', 'LineDrawing/001']
 
 
@@ -347,3 +350,26 @@ def test_a_set_on_a_relative_path(copied, monkeypatch):
         monkeypatch.chdir(at)
         assert read_back(known.recognise(path))[0] == held['truth'], (at, path)
     assert os.path.isdir('FIWI')
+
+
+def test_images_with_an_orientation_are_named_where_fixations_are_of_the_stored_raster(copied):
+    from PIL import Image
+
+    root, held = copied('DUT-OMRON')
+    exif = Image.Exif()
+    exif[274] = 8
+    Image.new('RGB', (80, 60)).save(root / 'DUT-OMRON-image/im005.jpg', exif=exif)
+    images, data_set = read_back(known.recognise(root))
+    assert images == held['truth']
+    assert any('EXIF turns 1 image,' in note and 'im005' in note for note in data_set.notes)
+
+
+def test_a_blurred_map_in_a_cell_of_toronto(copied):
+    root, _ = copied('TORONTO')
+    cells = np.empty((1, 2), object)
+    cells[0, 0], cells[0, 1] = np.eye(51, 68), cv2.GaussianBlur(np.eye(51, 68), (0, 0), 2)
+    scipy.io.savemat(root / 'eyetrackingdata/fixdens/origfixdata.mat', {'white': cells})
+    data_set = finding.find(fixations=str(root))
+    assert len(data_set.fixations(data_set.records[0]).points) == 51
+    with pytest.raises(Unreadable, match='origfixdata.mat: image 2: its pixels form blobs'):
+        data_set.fixations(data_set.records[1])

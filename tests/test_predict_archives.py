@@ -65,14 +65,14 @@ def test_densities_in_an_archive_resumed_and_packed_again(predict, tmp_path):
     lost.unlink()
     archive.unlink()
     status, said = predict('--format', 'density', '--archive', archive, '--skip-existing')
-    assert status == DONE and '1 of 1 images predicted' in said
+    assert status == DONE and '1 of 1 image predicted' in said
     assert lost.read_bytes() == data and archive.read_bytes() == before
 
     # all there: only packed, whatever has become of the weights
     packed = tmp_path / 'maps.zip'
     more = ('--format', 'density', '--archive', packed, '--skip-existing')
     status, said = predict(*more, weights=tmp_path / 'gone.npz')
-    assert status == DONE and '3 of 3 images have their maps already' in said
+    assert status == DONE and 'maps exist of 3 of 3 images' in said
     with zipfile.ZipFile(packed) as found:
         assert found.namelist() == [name.replace('.png', '.npy') for name in NAMES]
         assert json.loads(found.comment) == record

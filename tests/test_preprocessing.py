@@ -20,7 +20,7 @@ from tests.conftest import GOLDEN, ROOT, script
 from tests.helpers import layouts
 from tests.helpers.layouts import SIZE, tree
 from utils import samples
-from utils.data_sets import preprocessing, salicon
+from utils.data_sets import preprocessing, readers, salicon
 from utils.data_sets.data_set import blurred_map
 from utils.images import to_uint8
 from utils.samples import InputType
@@ -151,10 +151,11 @@ def test_the_maps_of_the_json_layout(tmp_path, reference_data):
 
 def test_splits_sizes_and_structure(tmp_path):
     folder = layouts.write_gaze_set(tmp_path / 'salicon', {'train': 3, 'val': 2, 'test': 2})
-    layouts.write_image(folder / 'images', 'train/x_train_and_val', layouts.photograph(9))
-    layouts.write_gaze(folder, 'train/x_train_and_val', np.full(SIZE, 5, np.uint8), layouts.observers(9))
+    layouts.write_image(folder / 'images', 'x_train_and_val', layouts.photograph(9))
+    layouts.write_gaze(folder, 'x_train_and_val', np.full(SIZE, 5, np.uint8), layouts.observers(9))
     message = run('--salicon', folder, '--output', tmp_path / 'out', '--size', '20x15')
-    assert 'train 4 of 10 000, val 2 of 5 000, test 2 of 5 000' in message
+    assert 'train 4 of 10 000, val 3 of 5 000, test 2 of 5 000' in message
+    assert 'x_train_and_val: in train and val, as its name says' in message
     assert 'sizes: 64 x 48 (8); SALICON: 640 x 480' in message
     made = read(tmp_path / 'out')
     assert [len(made[split]) for split in ('train', 'val', 'test')] == [4, 3, 2]
@@ -166,7 +167,7 @@ def test_splits_sizes_and_structure(tmp_path):
             assert (sample.saliency is None) == (split == 'test')
             path = tmp_path / 'out' / sample.image.filePath
             np.testing.assert_array_equal(cv2.imread(str(path))[:, :, ::-1], sample.image.data)
-    assert made['train'][-1].image.filePath == 'images/train/x_train_and_val.png'
+    assert made['train'][-1].image.filePath == 'images/x_train_and_val.png'
     np.testing.assert_array_equal(made['train'][-1].image.data, made['val'][-1].image.data)
     assert made['train'][0].fixation.imageType == InputType.fixationMapMatlab
 
@@ -279,7 +280,7 @@ PROBLEMS = {
     another_map: 'maps/{}.png: it is for 32 x 24, but',
     another_image: 'fixations/{}.mat: it is for 64 x 48, but',
     cut_fixations: 'fixations/{}.mat: the MATLAB file is cut short',
-    other_variable: 'fixations/{}.mat: no variable gaze in it (it holds J)',
+    other_variable: 'fixations/{}.mat: no variable gaze in it; it holds J',
 }
 
 
@@ -330,7 +331,7 @@ def test_json_with_missing_images_and_points(tmp_path):
 @pytest.mark.parametrize(
     'arguments, message',
     [
-        ([], 'say where SALICON is'),
+        ([], 'say where the data set is'),
         (['--salicon', 'nowhere'], 'no such file or folder'),
         (['--salicon', 'out'], 'no folder `fixations`'),
         (['--salicon', 'salicon', '--output', 'salicon'], 'choose another --output'),
@@ -437,7 +438,7 @@ def test_what_is_there_is_not_decoded_again(tmp_path, monkeypatch):
         (tmp_path / 'out' / kind / 'train').mkdir(parents=True)
     first = preprocessing.prepare(data_set.records[0], data_set, tmp_path / 'out', (16, 12))
     monkeypatch.setattr(preprocessing, 'decode', None)
-    monkeypatch.setattr(salicon, 'decode', None)
+    monkeypatch.setattr(readers, 'decode', None)
     second = preprocessing.prepare(data_set.records[0], data_set, tmp_path / 'out', (16, 12))
     assert pickle.dumps(first.samples) == pickle.dumps(second.samples)
 

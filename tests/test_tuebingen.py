@@ -1,6 +1,7 @@
 """The benchmark's own numbers, from its code run unmodified, and what holds for degenerate inputs."""
 
 import json
+import pickle
 import sys
 from collections import namedtuple
 
@@ -102,6 +103,7 @@ def test_negatives_are_all_the_fixations_of_the_others_as_often_as_they_are_ther
     others = tuebingen.OtherFixations(images)
     assert others.at((2, 3)).tolist() == [0, 0, 1 * 3 + 2, 1 * 3 + 2, 1 * 3 + 2]  # 5 / 2 columns: cut off
     assert others.at((4, 6)).tolist() == [0, 0, 2 * 6 + 4, 2 * 6 + 5, 3 * 6 + 4]
+    assert pickle.loads(pickle.dumps(others)).at((2, 3)).tolist() == others.at((2, 3)).tolist()
     saliency_map = np.arange(6, dtype=np.uint8).reshape(2, 3)
     found = tuebingen.scores(saliency_map, points[0], others.at((2, 3)))
     # against the others' two, both at the value 5: none below 0 and 0, half of a tie with 5

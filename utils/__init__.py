@@ -7,6 +7,8 @@ import os
 os.environ.setdefault('OPENCV_IO_MAX_IMAGE_PIXELS', str(2**28))
 # A broken file is reported in one sentence of ours; OpenCV's own lines on it add nothing.
 os.environ.setdefault('OPENCV_LOG_LEVEL', 'SILENT')
+# FFmpeg writes lines of its own for every damaged frame.
+os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
 
 VERSION = '1.0.0'  # of the project: CHANGELOG.md
 

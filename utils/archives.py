@@ -9,6 +9,7 @@ import io
 import json
 import os
 import posixpath
+import re
 import zipfile
 import zlib
 from typing import Callable, NamedTuple
@@ -21,6 +22,7 @@ from utils.files import atomic_write, read_bytes, size_of
 HDF5, ZIP = ('.hdf5', '.h5'), ('.zip',)
 EXTENSIONS = HDF5 + ZIP
 IN_ZIP = ('.png', '.jpg', '.jpeg', '.tif', '.tiff', '.npy', '.mat')  # what is a map in a zip
+OF_COCO = re.compile(r'\d{12}\.\w+')
 NOT_THE_SAME = 'does not hold what was written to it; is the disk sound?'
 PROVENANCE = 'provenance'  # the attribute of an HDF5 file that holds it; of a zip it is the comment
 
@@ -64,7 +66,7 @@ def check(path):
 
 
 def keys(names):
-    """What images are called in an archive: without the folders that all of them share.
+    """What images are called in an archive: without the folders that all of them share, or that say nothing.
 
     Parameters
     ----------
@@ -83,6 +85,9 @@ def keys(names):
     split = [os.path.normpath(name).split(os.sep) for name in names]
     shared = os.path.commonprefix([parts[:-1] for parts in split])
     found = ['/'.join(parts[len(shared) :]) for parts in split]
+    base = [parts[-1] for parts in split]
+    if len(set(base)) == len(base) and all(map(OF_COCO.fullmatch, base)):
+        found = base  # COCO-Freeview's folders are tasks of COCO-Search18, and no part of a name
     for name, key in zip(names, found):
         try:
             key.encode()

@@ -6,11 +6,13 @@ from functools import lru_cache, partial
 from typing import NamedTuple
 
 from utils import samples
-from utils.command_line import say
+from utils.command_line import counted, say
 from utils.data_sets import known
 from utils.errors import CouldNotStart
 from utils.files import is_temporary, walk
 from utils.images import read_rgb, why_no_image
+
+FILMS = ('.mp4', '.avi', '.mkv', '.webm', '.mov')
 
 
 class Source(NamedTuple):
@@ -26,7 +28,8 @@ class Source(NamedTuple):
     read : function
         Returns the image, uint8 (rows, columns, 3) RGB, and the (rows, columns) that its map is made for:
         its own, or for a sample of a pickle those of the image that the sample was made from. Raises
-        `Unreadable`. It can be pickled, and then reads the same in another process.
+        `Unreadable`. It can be pickled, and then reads the same in another process. None for a film, which
+        `utils.video` reads.
     """
 
     name: str
@@ -34,7 +37,7 @@ class Source(NamedTuple):
     read: object
 
 
-def find(paths, leave_out=None, pattern=None, ignore_orientation=False):
+def find(paths, leave_out=None, pattern=None, ignore_orientation=False, films=False):
     """The images in `paths`: folders, walked to the bottom, data sets, files, and pickles of 01.
 
     Every file of a folder counts, whatever its extension, as in the original, except hidden files (and files
@@ -51,6 +54,8 @@ def find(paths, leave_out=None, pattern=None, ignore_orientation=False):
         has a slash, else with the name.
     ignore_orientation : bool
         Whether the EXIF orientation of images is left alone; always, of a data set where it is wrong.
+    films : bool
+        Whether films count too.
 
     Returns
     -------
@@ -71,6 +76,9 @@ def find(paths, leave_out=None, pattern=None, ignore_orientation=False):
             continue
         files, stored = _in_path(path, leave_out, pattern)
         for name, file in files:
+            if films and file.lower().endswith(FILMS) and not _is_hidden(name):
+                found.append(Source(os.path.splitext(name)[0], file, None))
+                continue
             why = why_no_image(file)
             if not why:
                 found.append(_file(name, file, ignore_orientation or stored))
@@ -88,7 +96,7 @@ def _in_path(path, leave_out, pattern):
     found = _data_set(path)
     if found:
         files = [(stem + os.path.splitext(file)[1], file) for stem, file in known.image_files(found).items()]
-        say(f'{found}: {len(files)} images')
+        say(f'{found}: {counted(len(files), "image")}')
     else:
         files = [(name, os.path.join(path, name)) for name in walk(path, leave_out, hidden=True)]
         files = [(name, file) for name, file in files if not is_temporary(os.path.basename(name))]

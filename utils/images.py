@@ -89,9 +89,9 @@ def stored_size(path):
     return size
 
 
-def orientation(data):
-    """The EXIF orientation of an image, 1 to 8; 1, upright, where it has none."""
-    found = _looked_at(io.BytesIO(data), lambda image: image.getexif().get(274))
+def orientation_of(file):
+    """The EXIF orientation of an image, a path or an open file, 1 to 8; 1, upright, where it has none."""
+    found = _looked_at(file, lambda image: image.getexif().get(274))
     return found if found in range(1, 9) else 1
 
 
@@ -195,7 +195,8 @@ def _decode_by_pillow(data, path, flags):
 # Photographs as the sensor has them: TIFF by their first bytes, but OpenCV finds a thumbnail in them.
 _RAW = {
     '.nef', '.nrw', '.cr2', '.cr3', '.crw', '.arw', '.srf', '.sr2', '.dng', '.orf', '.rw2', '.raf', '.pef',
-    '.srw', '.raw', '.3fr', '.iiq', '.x3f', '.erf', '.kdc', '.dcr', '.mrw',
+    '.srw', '.rwl', '.mef', '.mos', '.gpr', '.fff', '.bay', '.k25', '.ptx', '.cap',
+    '.raw', '.3fr', '.iiq', '.x3f', '.erf', '.kdc', '.dcr', '.mrw',
 }  # fmt: skip
 
 

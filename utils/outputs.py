@@ -6,11 +6,12 @@ import errno
 import io
 import os
 
-from utils.command_line import describe, one_line, say
+from utils.command_line import describe, one_line, positive, say
 from utils.errors import CouldNotStart, Unreadable
 
 # what --format names -> what stands after the image's name
 FORMATS = {'jpg': '.jpg', 'png': '.png', 'npy': '.npy', 'density': '.npy', 'overlay': '_overlay.jpg'}
+FILMS = {'mkv': '.mkv', 'webm': '.webm'}  # of a film alone
 CONTACT_SHEET = 'contact_sheet.jpg'
 
 
@@ -18,8 +19,8 @@ def formats(text):
     """'jpg,npy' -> ['jpg', 'npy'], as --format is written."""
     names = text.split(',')
     for name in names:
-        if name not in FORMATS:
-            raise argparse.ArgumentTypeError(f'{name!r} is none of {", ".join(FORMATS)}')
+        if name not in {**FORMATS, **FILMS}:
+            raise argparse.ArgumentTypeError(f'{name!r} is none of {", ".join([*FORMATS, *FILMS])}')
     if {'npy', 'density'} <= set(names):
         raise argparse.ArgumentTypeError('npy and density are files of one name; write one of them')
     return list(dict.fromkeys(names))
@@ -32,12 +33,13 @@ def add_outputs(parser):
     option(
         '--format',
         type=formats,
-        default='jpg',
         metavar='LIST',
         help='of jpg (as in 2017), png (the same, lossless), npy (float32 in 0..1, neither cut to 8 bits nor '
-        'blurred), density (npy of its logarithm, normalised, as the MIT/Tuebingen benchmark takes it) and '
-        'overlay (a heat map over the image), separated by commas',
+        'blurred), density (npy of its logarithm, normalised, as the MIT/Tuebingen benchmark takes it), '
+        'overlay (a heat map over the image), and of films mkv (lossless) and webm (the overlay), separated '
+        'by commas (default: jpg; mkv of films)',
     )
+    option('--every', type=positive, default=1, metavar='N', help='of films, predict each Nth frame')
     option(
         '--archive',
         metavar='FILE',
@@ -52,6 +54,30 @@ def add_outputs(parser):
 
 
 # --- before anything is written ---
+
+
+def complete(options, sources):
+    """Fills in the formats of images, `options.format`, and of films, `options.film_format`.
+
+    Raises
+    ------
+    CouldNotStart
+        If an option does not go with what there is to predict.
+    """
+    films = [source for source in sources if source.read is None]
+    given = options.format
+    if not films and given and not set(given) - set(FILMS):
+        raise CouldNotStart(f'--format {",".join(given)} is for films, and there are only images')
+    if not films and options.every > 1:
+        raise CouldNotStart('--every is for films, and there are only images')
+    if films and (options.archive or options.scheduler or options.scheduler_file):
+        what = '--archive' if options.archive else 'a scheduler'
+        raise CouldNotStart(
+            f'{films[0].path}: {what} takes images only; leave films out, as by --glob, or predict them in a '
+            'run of their own'
+        )
+    options.film_format = given or ['mkv']
+    options.format = [name for name in given or () if name in FORMATS] or ['jpg']
 
 
 def archive_keys(sources, options):
@@ -118,7 +144,7 @@ def write_archive(options, keys, targets, skipped, record):
     say(f'{len(maps)} of {len(keys)} maps in {options.archive}, and the same when it was read again')
 
 
-def plan(sources, folder, formats, also_read=()):
+def plan(sources, folder, formats, film_formats=('mkv',), also_read=()):
     """The files that each image's maps go to.
 
     Parameters
@@ -126,39 +152,61 @@ def plan(sources, folder, formats, also_read=()):
     sources : list of `utils.image_sources.Source`
     folder : path
     formats : list of str
-        Out of `FORMATS`.
+        Of images, out of `FORMATS`.
+    film_formats : list of str
+        Of films, out of `FORMATS` and `FILMS`.
     also_read : paths
         Of other files that must not be replaced: the weights.
 
     Returns
     -------
-    dict of Source -> dict of format -> path
+    dict of Source -> dict of format -> path; of an image format of a film the path is a folder of images
 
     Raises
     ------
     CouldNotStart
         If two of them would be one file, or anything that is there would be lost.
     """
+    endings: dict = {False: {name: FORMATS[name] for name in formats}}
+    endings[True] = {name: FILMS.get(name, '') for name in film_formats}
     targets = {
-        source: {name: os.path.join(folder, source.name + FORMATS[name]) for name in formats}
+        source: {
+            name: os.path.join(folder, source.name + ending)
+            for name, ending in endings[source.read is None].items()
+        }
         for source in sources
     }
     writers = collections.defaultdict(list)
     for source in sources:
-        for path in targets[source].values():
+        for path in dict.fromkeys(targets[source].values()):  # a film's images share their folder
             writers[os.path.normpath(path)].append(source.path)
     if 'overlay' in formats:
         writers[os.path.normpath(os.path.join(folder, CONTACT_SHEET))].append('the contact sheet')
     read = {os.path.realpath(path) for path in (*also_read, *(source.path for source in sources))}
+    folders = {
+        os.path.normpath(path)
+        for source in sources
+        for name, path in targets[source].items()
+        if source.read is None and name in FORMATS
+    }
     for path, of in writers.items():
-        why = clash(path, of, writers, read)
+        why = clash(path, of, writers, read, folders)
         if why:
             raise CouldNotStart(one_line(why))
     return targets
 
 
-def clash(path, of, writers, read):
-    """Why `path`, made of the images `of`, cannot be written; None if it can."""
+def are_there(source, targets, every=1):
+    """Whether all of a source's maps are there; `every` as `utils.video.is_complete`."""
+    if source.read is None:
+        from utils.video import is_complete
+
+        return is_complete(source.path, targets, every)
+    return all(os.path.exists(path) for path in targets.values())
+
+
+def clash(path, of, writers, read, folders):
+    """Why `path`, made of the images `of`, cannot be written; None if it can. It may be one of `folders`."""
     if len(of) > 1:
         return f'{of[0]} and {of[1]} would both be written to {path}; rename or leave out one of them'
     for folder in _folders_of(path):
@@ -169,7 +217,7 @@ def clash(path, of, writers, read):
             )
     if os.path.realpath(path) in read:
         return f'{path} is read, and what is made of {of[0]} would replace it; choose another --output'
-    if os.path.isdir(path):
+    if path not in folders and os.path.isdir(path):
         return f'{path} is a folder, and what is made of {of[0]} needs the name; choose another --output'
     return None
 

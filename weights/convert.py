@@ -1,4 +1,4 @@
-"""Converts the generator's weights for PyTorch and ONNX, and from PyTorch back.
+"""Converts the generator's weights for PyTorch and ONNX, and back from the forms in which they are passed on.
 
 Needs NumPy and tqdm, and beside them only PyTorch or onnx, so that it runs in an environment of theirs. Only
 the decoder's filters are turned round: the encoder's are VGG-16's, which cross-correlates as both do.
@@ -31,7 +31,10 @@ def main():
     from utils.files import make_folder
 
     if arguments.to == 'npz':
-        arrays = weights.flipped(read_torch(arguments.weights))
+        folder = os.path.isdir(arguments.weights)
+        arrays = read_folder(arguments.weights) if folder else read_torch(arguments.weights)
+        if not (folder or arguments.as_released):
+            arrays = weights.flipped(arrays)
     else:
         arrays = weights.flipped(weights.read_generator(arguments.weights))
         needed(arguments.to)
@@ -47,8 +50,8 @@ def parser():
         nargs='?',
         default=WEIGHTS,
         metavar='FILE',
-        help="a generator's .npz; with --to npz a .pt of this program's or of the same names and shapes "
-        '(default: weights/gen_modelWeights0090.npz)',
+        help="a generator's .npz; with --to npz a PyTorch file of its layers in the same order, or a "
+        'folder of arr_0.npy to arr_53.npy (default: weights/gen_modelWeights0090.npz)',
     )
     parser.add_argument(
         '--to',
@@ -56,6 +59,12 @@ def parser():
         default='torch',
         help='torch: the state dict of weights/torch_generator.py; onnx: a whole network, RGB in 0..255, '
         'any number of images of any size of multiples of 16, to maps in 0..1; npz: from PyTorch back',
+    )
+    parser.add_argument(
+        '--as-released',
+        action='store_true',
+        help="with --to npz: the PyTorch file holds the decoder's filters as the released weights do, not "
+        'turned round as PyTorch needs them; a port that copied the arrays unturned computes other maps',
     )
     parser.add_argument(
         '--output', metavar='FILE', help="(default: the weights' name with .pt, .onnx or .npz, here)"
@@ -99,9 +108,15 @@ def write_torch(path, arrays):
 
 
 def read_torch(path):
-    """The 54 arrays of a state dict; nothing but tensors is ever unpickled.
+    """The 54 arrays of a state dict, in its own order; nothing but tensors is ever unpickled.
 
-    Raises CouldNotStart where it is not one, or a name, shape, type or value is not a generator's.
+    Names do not count, since every port has its own: the layers must come in the generator's order, with its
+    shapes. The state dict may lie under 'state_dict' in the file, as in a checkpoint.
+
+    Raises
+    ------
+    CouldNotStart
+        If it is not one, or the number of tensors, a shape, type or value is not a generator's.
     """
     from utils.architecture import generator_layout
     from utils.files import read_bytes
@@ -110,34 +125,76 @@ def read_torch(path):
     torch = needed('torch')
     import io
 
-    import numpy as np
-
     try:
         state = torch.load(io.BytesIO(data), map_location='cpu', weights_only=True)
     except Exception:  # a damaged or hostile one makes PyTorch raise nearly anything
         raise CouldNotStart(
-            f'{path}: damaged, or no file of tensors alone, as torch.save(network.state_dict(), ..) writes'
+            f'{path}: damaged, or not a file of tensors alone, as torch.save(network.state_dict(), ..) writes'
         ) from None
-    names = torch_names()
-    if not isinstance(state, dict) or set(state) != set(names):
-        missing = [name for name in names if not isinstance(state, dict) or name not in state]
-        what = f'{missing[0]} is missing' if missing else 'it holds more than a generator'
-        raise CouldNotStart(f'{path}: not the state dict of weights/torch_generator.py, {what}')
+    if isinstance(state, dict) and isinstance(state.get('state_dict'), dict):
+        state = state['state_dict']
+    if not isinstance(state, dict):
+        raise CouldNotStart(f'{path}: not a state dict')
+    tensors = {
+        name: value
+        for name, value in state.items()
+        if isinstance(value, torch.Tensor) and value.dim() in (1, 4)
+    }
+    tensors.pop('mean', None)
+    layout = generator_layout()
+    if len(tensors) != len(layout):
+        raise CouldNotStart(
+            f'{path}: {len(tensors)} weights and biases, where a generator has {len(layout)}: this is '
+            'another network'
+        )
     arrays = []
-    for name, (_, _, shape) in zip(names, generator_layout()):
-        tensor = state[name]
-        if (
-            not isinstance(tensor, torch.Tensor)
-            or tensor.layout != torch.strided
-            or tuple(tensor.shape) != shape
-        ):
-            raise CouldNotStart(f'{path}: {name} is no tensor of shape {shape}')
-        if not tensor.is_floating_point():
+    for (name, tensor), (layer, _, shape) in zip(tensors.items(), layout):
+        if tensor.layout != torch.strided or not tensor.is_floating_point():
             raise CouldNotStart(f'{path}: {name} has type {tensor.dtype}, expected floating point')
-        arrays.append(np.ascontiguousarray(tensor.detach().float().numpy()))
-        if not np.isfinite(arrays[-1]).all():
-            raise CouldNotStart(f'{path}: {name} holds values that are not finite')
+        arrays.append(checked(tensor.detach().float().numpy(), path, name, layer, shape))
     return arrays
+
+
+def read_folder(path):
+    """The 54 arrays of a folder of `arr_0.npy` .. `arr_53.npy`, as the released archive unpacks.
+
+    Raises
+    ------
+    CouldNotStart
+        If one is missing, broken, or not of a generator's shape, type or values.
+    """
+    import io
+
+    import numpy as np
+
+    from utils.architecture import generator_layout
+    from utils.files import read_bytes
+
+    arrays = []
+    for i, (layer, _, shape) in enumerate(generator_layout()):
+        file = os.path.join(path, f'arr_{i}.npy')
+        data = read_bytes(file, 4 * int(np.prod(shape)) + 2**12)
+        try:
+            array = np.load(io.BytesIO(data), allow_pickle=False)
+        except (ValueError, EOFError, MemoryError):
+            raise CouldNotStart(f'{file}: damaged, or not a NumPy array') from None
+        if not isinstance(array, np.ndarray) or array.dtype.kind != 'f':
+            raise CouldNotStart(f'{file}: not an array of floating-point numbers')
+        arrays.append(checked(array.astype(np.float32), path, f'arr_{i}', layer, shape))
+    return arrays
+
+
+def checked(array, path, name, layer, shape):
+    """The array, contiguous; CouldNotStart if it is not of that shape or not finite."""
+    import numpy as np
+
+    if array.shape != shape:
+        raise CouldNotStart(
+            f'{path}: {name} has the shape {array.shape}, where {layer} of a generator has {shape}'
+        )
+    if not np.isfinite(array).all():
+        raise CouldNotStart(f'{path}: {name} holds values that are not finite')
+    return np.ascontiguousarray(array)
 
 
 # --- ONNX ---

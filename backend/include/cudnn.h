@@ -26,24 +26,29 @@ static inline int salgan_property(gpucontext *context, int property, void *value
 
 #if CUDNN_MAJOR >= 8
 
-/* Under its default math cuDNN rounds float32 to TF32 on cards from Ampere on. It is kept from that here, whatever
-   the environment says, unless the user asks for it. */
-static inline cudnnStatus_t salgan_set_math(cudnnConvolutionDescriptor_t convolution, cudnnMathType_t math) {
-  const char *tf32 = getenv("NVIDIA_TF32_OVERRIDE");
-  const bool asked_for = tf32 && !strcmp(tf32, "1");
-  const bool exact = math == CUDNN_DEFAULT_MATH && !asked_for;
-  return cudnnSetConvolutionMathType(convolution, exact ? CUDNN_FMA_MATH : math);
-}
-#define cudnnSetConvolutionMathType(convolution, math) salgan_set_math(convolution, math)
-
-/* Algorithms are chosen before Theano sets the math. */
+/* Under its default math cuDNN rounds float32 to TF32 on cards from Ampere on. A convolution in float32 is kept from
+   that, whatever the environment says, unless the user asks for it. */
 static inline cudnnStatus_t salgan_set_convolution(cudnnConvolutionDescriptor_t convolution, int axes,
                                                    const int *padding, const int *stride, const int *dilation,
                                                    cudnnConvolutionMode_t mode, cudnnDataType_t type) {
+  const char *tf32 = getenv("NVIDIA_TF32_OVERRIDE");
+  const bool asked_for = tf32 && !strcmp(tf32, "1");
   const cudnnStatus_t status =
       cudnnSetConvolutionNdDescriptor(convolution, axes, padding, stride, dilation, mode, type);
-  return status == CUDNN_STATUS_SUCCESS ? salgan_set_math(convolution, CUDNN_DEFAULT_MATH) : status;
+  if (status != CUDNN_STATUS_SUCCESS || type != CUDNN_DATA_FLOAT || asked_for)
+    return status;
+  return cudnnSetConvolutionMathType(convolution, CUDNN_FMA_MATH);
 }
+
+/* Theano sets the default math once more before it computes. */
+static inline cudnnStatus_t salgan_set_math(cudnnConvolutionDescriptor_t convolution, cudnnMathType_t math) {
+  cudnnMathType_t now = math;
+  const cudnnStatus_t status = cudnnGetConvolutionMathType(convolution, &now);
+  if (status != CUDNN_STATUS_SUCCESS || (math == CUDNN_DEFAULT_MATH && now == CUDNN_FMA_MATH))
+    return status;
+  return cudnnSetConvolutionMathType(convolution, math);
+}
+#define cudnnSetConvolutionMathType(convolution, math) salgan_set_math(convolution, math)
 #define cudnnSetConvolutionNdDescriptor(convolution, axes, padding, stride, dilation, mode, type)            \
   salgan_set_convolution(convolution, axes, padding, stride, dilation, mode, type)
 

@@ -96,5 +96,6 @@ def write_gaze_set(folder, counts, size=SIZE):
 
 
 def tree(folder):
-    """Relative path -> bytes of every file in a folder."""
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob('*')) if p.is_file()}
+    """Relative path -> bytes of every file in a folder, but for 03's maps.json, which holds a date."""
+    files = (path for path in sorted(folder.rglob('*')) if path.is_file() and path.name != 'maps.json')
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}

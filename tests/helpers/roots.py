@@ -16,7 +16,7 @@ PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 def debian(root, suite):
     """The smallest Debian, in the folder `root`; a sentence where it cannot be made."""
     if os.geteuid() != 0:
-        return 'a root folder of Debian is made by root only'
+        return 'needs root: a root folder of Debian'
     tool = root.with_name(f'{root.name}-debootstrap')
     try:
         tool.mkdir(parents=True)
@@ -33,7 +33,7 @@ def debian(root, suite):
             text=True,
         )
     except (OSError, subprocess.CalledProcessError) as error:
-        return f'debootstrap cannot make a Debian here: {error} {getattr(error, "stdout", "")[-500:]}'
+        return f'no root folder of Debian: {error} {(getattr(error, "stdout", None) or "")[-500:]}'
     finally:
         shutil.rmtree(tool, ignore_errors=True)
     # an archive that is mirrored once in a while has lists whose date is over
@@ -41,7 +41,9 @@ def debian(root, suite):
     return None
 
 
-def execute(root, command, user='0', folder='/', network=True, check=False, timeout=None, **variables):
+def execute(
+    root, command, user='0', folder='/', network=True, read_only=False, check=False, timeout=None, **variables
+):
     """Runs a command with `root` as its root folder; the finished process, its output as text.
 
     Parameters
@@ -54,6 +56,8 @@ def execute(root, command, user='0', folder='/', network=True, check=False, time
         The working folder, inside.
     network : bool
         False for none at all, not even the loopback device.
+    read_only : bool
+        Nothing can be written but to an empty /tmp, as in an image of Apptainer's.
     check : bool
         Whether another exit status than 0 is an error.
     timeout : seconds
@@ -68,6 +72,9 @@ def execute(root, command, user='0', folder='/', network=True, check=False, time
     reached = {name: value for name, value in os.environ.items() if NETWORK.fullmatch(name)}
     inside = f'cd {shlex.quote(folder)} && exec {shlex.join(map(str, command))}'
     mounts = 'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && exec chroot "$@"'
+    if read_only:
+        bound = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && mount -t tmpfs tmpfs "$0/tmp"'
+        mounts = f'{bound} && {mounts}'
     result = subprocess.run(
         [
             *('unshare', '--mount', *(() if network else ('--net',)), '--fork', 'sh', '-c', mounts),

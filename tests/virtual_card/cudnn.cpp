@@ -4,7 +4,7 @@
    What chooses an algorithm answers as cuDNN does: a list whose first entries do not fit or do not work. An
    algorithm wants a workspace and leaves rubbish in it. Convolutions of float32 are rounded to TF32 where cuDNN may
    do so: on cards from Ampere on, unless the convolution asks for FMA math or NVIDIA_TF32_OVERRIDE is 0.
-   CARD_CUDNN is what cudnnCreate answers; with CARD_IDLE (any) nothing is computed, for counting memory. */
+   CARD_CUDNN is what cudnnCreate answers. */
 #include <cudnn.h>
 
 #include <math.h>
@@ -191,8 +191,6 @@ template <class T> struct Maps {
 
 /* Calls what(T()) with the type of a tensor. */
 template <class F> static cudnnStatus_t by_type(const cudnnTensorStruct *d, F what) {
-  if (getenv("CARD_IDLE"))
-    return SUCCESS;
   return d->type == CUDNN_DATA_FLOAT    ? what(float())
          : d->type == CUDNN_DATA_DOUBLE ? what(double())
                                         : NOT_SUPPORTED;

@@ -7,6 +7,7 @@ from collections import Counter
 from utils.cluster.connection import connected, look_around, workers
 from utils.cluster.work import chunk_size, spread
 from utils.command_line import progress
+from utils.errors import CouldNotStart
 from utils.evaluation.scores import collected, score_item
 from utils.parallel import in_order
 
@@ -23,11 +24,15 @@ def score_all(items, count, truth, settings, options):
     Raises
     ------
     CouldNotStart
-        If there are no workers, or they do not see the same files.
+        If there are no workers, or they do not see the same files; or the maps are in an archive.
     HadToStop
         See `utils.cluster.work.spread`.
     """
     numbered = [(number, stem, path) for number, (stem, path) in enumerate(items)]
+    if not all(isinstance(path, str) for _, _, path in numbered):
+        raise CouldNotStart(
+            f'{options.maps}: workers read files, and not an archive; unpack it into a folder'
+        )
     make_union(truth, settings)
     shared = pickle.dumps((truth, settings), pickle.HIGHEST_PROTOCOL)
     found: list = [None] * count

@@ -4,12 +4,12 @@ import os
 
 import numpy as np
 
-from utils.command_line import listed
+from utils.command_line import counted, listed
 from utils.data_sets import known, matlab, matlab_sets, readers
 from utils.data_sets.data_set import DataSet, Points, join, splits_of
 from utils.data_sets.scanpaths import Scanpaths
 from utils.errors import CouldNotStart, Unreadable
-from utils.images import stored_size
+from utils.images import orientation_of, stored_size
 
 # (rows, columns) of all images of a set, where the images themselves are not there to ask
 _SIZES = {known.OSIE: (600, 800), known.COCO_FREEVIEW: (1050, 1680)}
@@ -75,9 +75,9 @@ def read(found, keep_first=False, fixation_filter='none', ignore_orientation=Fal
 def _notes(found, records, others, keep_first):
     facts = found.facts
     there = sum(record.fixations is not None for record in records)
-    of = f' of {facts.images}' if facts.images else ''
+    of = f'{there} of {facts.images} images' if facts.images else counted(there, 'image')
     blur = f'blur {facts.sigma:g} pixels' if facts.sigma else 'no blur of its own'
-    yield f'{found.root}: {facts.name}, fixations of {there}{of} images; {blur}'
+    yield f'{found.root}: {facts.name}, fixations of {of}; {blur}'
     if facts.loses:
         yield f'{facts.name}: its files do not tell {facts.loses}, so that each counts once'
     if facts is known.OSIE:
@@ -86,9 +86,15 @@ def _notes(found, records, others, keep_first):
         yield f'{facts.name}: the first fixation of each scanpath is {"kept" if keep_first else "left out"}'
     without = sum(record.image is None for record in records)
     if found.images and without:
-        yield f'{found.root}: no image of {without} that have fixations'
+        yield f'{found.root}: fixations without their image: {without}'
+    turned = [record.stem for record in records if record.image and orientation_of(record.image) != 1]
+    if turned and not facts.ignore_orientation:
+        yield (
+            f'{found.root}: EXIF turns {counted(len(turned), "image")}, but fixations are of the images as '
+            f'they are stored, so predict with --ignore-orientation: {listed(turned, 3)}'
+        )
     if others:
-        yield f'{found.root}: no fixations of {len(others)} images: {listed(others, 3)}'
+        yield f'{found.root}: no fixations of {counted(len(others), "image")}: {listed(others, 3)}'
 
 
 def _from_map(record):
@@ -137,8 +143,9 @@ def _from_held(held, found):
         points = held.get(record.stem)
         if points is None:
             raise Unreadable(f'{record.stem}: no fixations of it in {found.fixations}')
-        if points.dtype == bool:
-            return Points(np.argwhere(points), points.shape)
+        if found.facts is known.TORONTO:
+            fixated = readers.fixated(points, f'{found.fixations}: image {record.stem}')
+            return Points(np.argwhere(fixated), fixated.shape)
         size = sizes.get(record.stem.rpartition('/')[2])
         if record.image and not size:
             size = stored_size(record.image)

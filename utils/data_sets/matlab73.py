@@ -12,7 +12,7 @@ import numpy as np
 from utils.errors import Unreadable
 
 LARGEST = 2**28  # bytes of all that is read of a file
-MOST_VALUES = 2**20
+MOST_VALUES = 2**14  # cells; PASCAL-S has 850
 _DEEPEST = 8
 _SIGNATURE = b'\x89HDF\r\n\x1a\n'
 

@@ -13,11 +13,11 @@ MOST_IMAGES = 2**16
 
 
 def toronto(variables):
-    """`white`, a cell of binary maps: image's name -> bool array. Cell k is image k, the first is 1."""
+    """`white`, a cell of fixation maps: image's name -> matrix. Cell k is image k, the first is 1."""
     cells = _cells(variables, 'white')
     for cell in cells:
         _matrix(cell)
-    return {str(number): cell != 0 for number, cell in enumerate(cells, 1)}
+    return {str(number): cell for number, cell in enumerate(cells, 1)}
 
 
 def pascal_s(variables):

@@ -1,5 +1,6 @@
 """From what a data set has of an image to a sample and its two PNGs, as the original made them."""
 
+import io
 import os
 from typing import Any, NamedTuple, Optional
 
@@ -10,7 +11,7 @@ from utils.data_sets import checked_png
 from utils.data_sets.salicon import GAZE, JSON, MAT_2015
 from utils.errors import CouldNotStart, Unreadable
 from utils.files import read_bytes, write_bytes
-from utils.images import decode, orientation, shrink
+from utils.images import decode, orientation_of, shrink
 from utils.samples import ImageContainer, InputType, Target
 
 
@@ -78,7 +79,7 @@ def _check_parts(record, data_set):
     held = record.image or record.map or record.fixations
     if not record.splits:
         raise Unreadable(
-            f'{held}: neither its name, nor its folder, nor a split file says train, val or test'
+            f'{held}: neither its name nor its folder says train, val or test; --split FILE may say it'
         )
     if not record.image:
         raise Unreadable(f'{held}: there is no image of that name')
@@ -104,7 +105,7 @@ def _prepare(record, data_set, output, size):
         lambda: decode(source, record.image, flags),
         *(['stored'] if stored else []),
     )
-    turned = record.image if not stored and orientation(source) != 1 else None
+    turned = record.image if not stored and orientation_of(io.BytesIO(source)) != 1 else None
     image = ImageContainer(image, image_path, InputType.image)
     # note: deviation 19: the original fails at them; they have an image and nothing else.
     test_sample = Target(image, size=rows_columns)

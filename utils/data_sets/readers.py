@@ -150,6 +150,12 @@ def _not_fixations(values):
     beside = _share(marked, _FOUR)[top]
     if len(beside) > 1 and beside.mean() > 0.85 and beside.mean() - around[top].mean() > 0.5:
         return 'its highest values lie in the midst of lower ones, as in a blurred map'
+    kinds, counts = np.unique(held, return_counts=True)
+    low, crowded = held < kinds[counts.argmax()], neighbours * 8 > 1.5
+    if low.any() and crowded[low].all() and crowded[~low].mean() ** np.count_nonzero(low) < 0.005:
+        return (
+            'its lowest values lie between higher ones, as in a map that was blurred and cut to a few levels'
+        )
     return None
 
 

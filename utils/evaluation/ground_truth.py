@@ -5,8 +5,9 @@ Fixations are small and are kept, four bytes each; maps are made or read when an
 
 import os
 import threading
-from collections import Counter, namedtuple
+from collections import Counter
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,9 +23,12 @@ from utils.parallel import in_order
 SIGMA, SIDE = 19, 640  # of the blurred maps: 19 pixels where the longer side has 640
 PICKLE = 'pickle'
 
-Image = namedtuple('Image', 'points size')
-Image.__doc__ = """The fixations of an image: `points`, int array N x 2, (row, column), 0-based, duplicates
-kept; `size`, its (rows, columns)."""
+
+class Image(NamedTuple):
+    """The fixations of an image."""
+
+    points: np.ndarray  # int, N x 2, (row, column), 0-based, duplicates kept
+    size: tuple  # (rows, columns)
 
 
 class GroundTruth:

@@ -1,5 +1,6 @@
 """Scores of saliency maps by the three protocols, image by image, and their summary."""
 
+import importlib.util
 import math
 import statistics
 import zlib
@@ -11,10 +12,11 @@ import numpy as np
 import scipy
 
 from utils import VERSION, metrics
-from utils.command_line import listed, progress
+from utils.command_line import counted, listed, progress, say
 from utils.data_sets.readers import LOG_DENSITY, MAP, NEGATIVE, SaliencyMap, another_shape
 from utils.errors import CouldNotStart, Unreadable
 from utils.evaluation import provenance, tuebingen
+from utils.evaluation.ground_truth import SIDE, SIGMA
 from utils.evaluation.maps import read_map, read_source
 from utils.evaluation.published import FIGURE3_METRICS
 from utils.parallel import in_order
@@ -32,6 +34,7 @@ RESIZED_BY = {
 }
 GAUSSIAN = 0.25  # standard deviation of the Gaussian baseline, in heights and widths of the image
 
+NO_POT = 'EMD needs the package POT, which is not here: it is not made for this Python yet, or not installed'
 NOT_OF_NEGATIVE = ('KL', 'IG', 'EMD')  # of protocol mit: not defined for a map with negative values
 
 
@@ -82,16 +85,23 @@ def settings_of(options):
     )
 
 
+def _has_pot():
+    return importlib.util.find_spec('ot') is not None
+
+
 def chosen(text, protocol):
     """The metrics that `text`, 'a,b,c', names; all of the protocol's for None.
 
     Raises
     ------
     CouldNotStart
-        If the protocol has no such metric.
+        If the protocol has no such metric, or it needs a package that is not installed.
     """
     if text is None:
-        return METRICS[protocol]
+        if 'EMD' not in METRICS[protocol] or _has_pot():
+            return METRICS[protocol]
+        say(f'{NO_POT}; it is left out')
+        return tuple(name for name in METRICS[protocol] if name != 'EMD')
     by_name = {name.lower(): name for name in METRICS[protocol]}
     names = [name.strip() for name in text.split(',')]
     for name in names:
@@ -100,6 +110,8 @@ def chosen(text, protocol):
                 f'{name!r}: no metric of the protocol {protocol}; it has {", ".join(METRICS[protocol])}'
             )
     wanted = {by_name[name.lower()] for name in names}
+    if 'EMD' in wanted and not _has_pot():
+        raise CouldNotStart(NO_POT)
     return tuple(name for name in METRICS[protocol] if name in wanted)
 
 
@@ -221,14 +233,16 @@ def _tuebingen(saliency_map, stem, truth, settings):
         if not np.isfinite(values).all():
             raise ValueError('a log density with -inf in it cannot be scored as it is; --density exp can')
         others = truth.all_fixations().at(size) if 'sAUC' in wanted else None
-        sigma = blur_sigma(truth) if wanted & {'CC', 'KLDiv', 'SIM'} else None
+        sigma = blur_of(truth, size, 'tuebingen') if wanted & {'CC', 'KLDiv', 'SIM'} else None
         found.update(tuebingen.scores(tuebingen.resized(values, size), points, others, sigma))
     return {name: found.get(name, math.nan) for name in settings.metrics}
 
 
-def blur_sigma(truth):
-    """Of the protocol tuebingen, in pixels: the data set's, or what the benchmark has for MIT300."""
-    return truth.sigma or tuebingen.SIGMA
+def blur_of(truth, size, protocol):
+    """The sigma, in pixels, by which a protocol blurs the fixations of an image of a size."""
+    if protocol == 'tuebingen':
+        return truth.sigma or tuebingen.SIGMA
+    return truth.sigma or SIGMA * max(size) / SIDE
 
 
 def _seed(seed, stem):
@@ -300,7 +314,7 @@ def remarks(scores, seen, truth, settings):
     truth, settings : see `score`
     """
     if seen['resized']:
-        yield f'{seen["resized"]} of {len(scores)} maps were resized to their image as the protocol does'
+        yield f'{seen["resized"]} of {counted(len(scores), "map")} resized to the image, as the protocol does'
     if seen[LOG_DENSITY]:
         how = 'as they are' if settings.density == 'as-is' else 'by their exponential'
         if settings.protocol == 'tuebingen' and settings.density is None:
@@ -397,7 +411,8 @@ def described(settings, truth, scored, resized=0, made_by=None):
         shown['samples'] = metrics.SAMPLES
         shown['others'] = len(truth.images) - 1
     else:
-        shown['ground truth'] = f'fixations blurred, sigma {blur_sigma(truth):g} pixels, borders reflected'
+        sigma = truth.sigma or tuebingen.SIGMA
+        shown['ground truth'] = f'fixations blurred, sigma {sigma:g} pixels, borders reflected'
         shown['others'] = len(truth.images) - 1
         if not truth.multiplicity:
             shown['repeated fixations'] = 'count once: the format cannot tell them'

@@ -5,7 +5,8 @@ import io
 import json
 import math
 import os
-from collections import namedtuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Optional
 
 from utils.command_line import counted, show
 from utils.errors import CouldNotStart
@@ -13,21 +14,26 @@ from utils.evaluation import page
 from utils.evaluation.published import DISPUTED, TABLES
 from utils.files import write_bytes
 
-Report = namedtuple(
-    'Report',
-    ['settings', 'metrics', 'scores', 'summaries', 'tables', 'pictures', 'made_by'],
-    defaults=(None, None),
-)
-Report.__doc__ = """What an evaluation found.
 
-`settings`: dict, see `scores.described`. `metrics`: their names. `scores`: dict of stem -> metric ->
-float; empty for snapshots. `summaries`: dict of row -> metric -> `scores.summary`'s; the row is 'ours',
-or the epochs of snapshots. `tables`: names out of `published.TABLES` to compare with. `pictures`: None, or a
-function: stems -> iterable of (stem, `page.Picture` or None), see `page.pictures_of`. `made_by`: the record
-of the maps, see `provenance`, or None.
-"""
+class Report(NamedTuple):
+    """What an evaluation found."""
 
-Section = namedtuple('Section', 'title columns rows notes')  # of text, but for the columns' and rows' names
+    settings: dict  # see `scores.described`
+    metrics: tuple  # their names
+    scores: dict  # stem -> metric -> float; empty for snapshots
+    summaries: dict  # row -> metric -> `scores.summary`'s; the row is 'ours', or the epochs of snapshots
+    tables: Sequence  # names out of `published.TABLES` to compare with
+    pictures: Any = None  # function: stems -> iterable of (stem, `page.Picture` or None)
+    made_by: Optional[dict] = None  # the record of the maps, see `provenance`
+
+
+class Section(NamedTuple):
+    """A table of a report, as text."""
+
+    title: str
+    columns: list  # their names
+    rows: list  # of lists of cells
+    notes: list  # below it
 
 
 def check_outputs(paths):

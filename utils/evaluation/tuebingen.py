@@ -23,7 +23,7 @@ NAN = float('nan')
 EPS = 2.2204e-16  # the benchmark's decimal number, not 2^-52
 SIGMA = 23.99  # pixels, of MIT300 and MIT1003; 40 of CAT2000, 30 of COCO-Freeview
 TRUNCATE = 4  # standard deviations of the blur on either side
-BAND = 2**14  # pixels of the blurred fixations that are made at a time: they stay in the processor's cache
+BAND = 2**15  # pixels of the blurred fixations that are made at a time: they stay in the processor's cache
 POOLS = 4  # sizes of image for which sAUC's negatives are kept
 
 
@@ -57,6 +57,7 @@ def scores(saliency_map, fixations, others=None, sigma=SIGMA):
     """
     saliency_map, fixations = _checked(saliency_map, fixations)
     if not len(fixations):
+        # note: deviation 31: the reference takes such an image into the means of CC, KLDiv and SIM
         return dict.fromkeys(('AUC', 'sAUC', 'NSS', 'CC', 'KLDiv', 'SIM'), NAN)
     at = saliency_map.ravel()[fixations[:, 0] * saliency_map.shape[1] + fixations[:, 1]]
     values = _Values(saliency_map)
@@ -130,7 +131,13 @@ class OtherFixations:
         by_size = {}
         for image in images:
             by_size.setdefault(tuple(image.size), []).append(image.points)
-        self._points = {size: np.concatenate(points) for size, points in by_size.items()}
+        self.__setstate__({size: np.concatenate(points) for size, points in by_size.items()})
+
+    def __getstate__(self):
+        return self._points
+
+    def __setstate__(self, points):
+        self._points = points
         self.at = functools.lru_cache(maxsize=POOLS)(self._at)
 
     def _at(self, size):
@@ -179,7 +186,8 @@ class _Values:
             self.lowest, self.highest = self.ordered[0], self.ordered[-1]
             self.mean, self.std = float(array.mean()), float(array.std())
         if self.lowest == self.highest:
-            self.mean, self.std = float(self.lowest), 0.0  # a mean of equal floats may be another float
+            # note: deviation 30: the mean of equal floats may be another float, which makes NSS noise
+            self.mean, self.std = float(self.lowest), 0.0
         self.removed = min(float(self.lowest), 0.0)  # before the density is made
         if self.lowest == self.highest:
             self.total = 0.0
@@ -211,15 +219,12 @@ def _blurred(saliency_map, values, fixations, sigma):
     pixels, density = saliency_map.size, _density(saliency_map, values)
     similar = divergence = product = squares = 0.0
     for start, g in _density_bands(fixations, saliency_map.shape, sigma):
-        s = density(saliency_map[start : start + len(g)])
-        work = np.minimum(s, g)
-        similar += work.sum()
-        np.add(s, EPS, out=work)
-        np.divide(g, work, out=work)
-        work += EPS
-        divergence += _dot(g, np.log(work, out=work))
-        s -= 1 / pixels
-        g -= 1 / pixels
+        s, inverse = density(saliency_map[start : start + len(g)])
+        similar += np.minimum(s, g).sum()
+        ratio = np.multiply(g, inverse, out=inverse)
+        ratio += EPS
+        divergence += _dot(g, np.log(ratio, out=ratio))
+        g -= 1 / pixels  # s need not be: the sum of g is 0 now
         product += _dot(s, g)
         squares += _dot(g, g)
     found = {'CC': 0.0, 'KLDiv': divergence, 'SIM': float(similar)}
@@ -231,13 +236,19 @@ def _blurred(saliency_map, values, fixations, sigma):
 
 
 def _density(saliency_map, values):
-    """A function: some rows of the map -> the same of the density that the benchmark makes of it, float64."""
-    if not values.total:
-        return lambda rows: np.full(rows.shape, 1 / saliency_map.size)
-    if saliency_map.dtype == np.uint8:
-        table = np.arange(256) / values.total
-        return lambda rows: cv2.LUT(rows, table)
-    return lambda rows: (rows - values.removed) / values.total
+    """A function: some rows of the map -> the density s that the benchmark makes of it, and 1 / (s + EPS)."""
+    uniform = 1 / saliency_map.size
+    table = np.arange(256) / values.total if values.total else np.full(256, uniform)
+    inverse = 1 / (table + EPS)
+
+    def of_levels(rows):
+        return cv2.LUT(rows, table), cv2.LUT(rows, inverse)
+
+    def of_floats(rows):
+        s = (rows - values.removed) / values.total if values.total else np.full(rows.shape, uniform)
+        return s, 1 / (s + EPS)
+
+    return of_levels if saliency_map.dtype == np.uint8 else of_floats
 
 
 def _dot(a, b):
@@ -294,8 +305,8 @@ def _checked(saliency_map, fixations):
         raise ValueError(f'a map is an array of rows and columns, not of shape {saliency_map.shape}')
     if saliency_map.dtype != np.uint8:
         saliency_map = saliency_map.astype(float, copy=False)
-    if np.isnan(saliency_map).any():
-        raise ValueError('the map holds a NaN')
+        if np.isnan(saliency_map).any():
+            raise ValueError('the map holds a NaN')
     if not fixations.size:
         return saliency_map, np.zeros((0, 2), np.int64)
     if fixations.ndim != 2 or fixations.shape[1] != 2 or fixations.dtype.kind not in 'ui':

@@ -1,0 +1,104 @@
+"""Times --protocol tuebingen on images of MIT1003's sizes, beside the time of reading their maps.
+
+    python benchmarks/tuebingen.py [--images N] [--folder DIR]
+
+Makes N maps as 03 writes them (PNG; links to a few files, so that the disk plays no part) and 104 fixations
+an image, then runs 04 in a process of its own. Processor time, since other work on the machine lengthens the
+clock's; reading is that of the same maps by the same function, in the same run.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+FIXATIONS = 104  # an image of MIT1003
+SIZES = [(768, 1024)] * 6 + [
+    (1024, 768),
+    (683, 1024),
+    (1024, 681),
+    (685, 1024),
+    (1024, 683),
+    (576, 1024),
+    (813, 1024),
+]
+
+
+def make(folder, images):
+    """Maps and fixations; about half of them of 768 x 1024, as in MIT1003."""
+    import cv2
+    import numpy as np
+
+    from utils.saliency_maps import finish
+
+    random = np.random.RandomState(0)
+    (folder / 'maps').mkdir(parents=True)
+    originals = []
+    for number, (rows, columns) in enumerate(SIZES):
+        peaks = np.zeros((192, 256), np.float32)
+        peaks[random.randint(40, 150, 12), random.randint(40, 216, 12)] = 1
+        network = cv2.GaussianBlur(peaks, (0, 0), 14) * 60 + random.rand(192, 256).astype(np.float32) * 0.01
+        originals.append(folder / f'{number}.png')
+        cv2.imwrite(str(originals[-1]), finish(network / network.max(), rows, columns))
+    listed, annotations = [], []
+    for number in range(images):
+        rows, columns = SIZES[number % len(SIZES)]
+        os.link(originals[number % len(SIZES)], folder / 'maps' / f'i{number:05d}.png')
+        points = random.randn(FIXATIONS, 2) * (rows / 5, columns / 5) + (rows / 2, columns / 2)
+        points = np.clip(points, 1, (rows, columns)).astype(int).tolist()
+        listed.append({'id': number, 'file_name': f'i{number:05d}.jpg', 'height': rows, 'width': columns})
+        annotations.append({'image_id': number, 'worker_id': 1, 'fixations': points})
+    (folder / 'fixations.json').write_text(json.dumps({'images': listed, 'annotations': annotations}))
+
+
+def seconds(command):
+    """Seconds of processor time of a command, and its largest memory in MB; it may not fail."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, after.ru_maxrss / 1024
+
+
+def reading(folder):
+    """Seconds of processor time to read the maps by the function that 04 reads them by."""
+    from utils.evaluation.maps import find_maps, read_source
+    from utils.images import ready_for_threads
+
+    ready_for_threads()
+    maps = find_maps(str(folder / 'maps'))
+    start = time.process_time()
+    for path in maps.values():
+        read_source(path)
+    return time.process_time() - start
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--images', type=int, default=1000, help='(default: %(default)s)')
+    parser.add_argument('--folder', type=Path, help='to make the images in (default: a temporary one)')
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (options.folder or Path(temporary)) / 'mit1003'
+        if not folder.exists():
+            make(folder, options.images)
+        inputs = ['--maps', str(folder / 'maps'), '--fixations', str(folder / 'fixations.json')]
+        whole, memory = seconds(['04-evaluate.py', '--protocol', 'tuebingen', *inputs])
+        read = reading(folder)
+    print(f'{options.images} images of the sizes of MIT1003, {FIXATIONS} fixations each; processor time')
+    print(f'{"":28} {"s":>8} {"ms an image":>12} {"of reading":>11}')
+    rows = {'reading the maps': read, '04 --protocol tuebingen': whole, 'of it all but reading': whole - read}
+    for name, taken in rows.items():
+        print(f'{name:28} {taken:8.1f} {1000 * taken / options.images:12.2f} {taken / read:11.2f}')
+    print(f'memory of 04 at most: {memory:.0f} MB')
+
+
+if __name__ == '__main__':
+    main()
