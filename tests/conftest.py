@@ -87,6 +87,7 @@ def script(name, *arguments, cwd=None, timeout=600, fresh=False, **environment):
     `fresh` for a Python of its own, where it would be forked from one that has imported the packages.
     """
     texts = [os.fsdecode(a) if isinstance(a, (bytes, os.PathLike)) else str(a) for a in arguments]
+    fresh = fresh or environment.keys() - {'OMP_NUM_THREADS'}
     environment = {**os.environ, **environment}
     if not fresh and processes.can_be_forked(environment):
         return processes.forked(
@@ -111,8 +112,9 @@ def run_python(code, *arguments, **environment):
     """What `code` prints, run by another Python."""
     prelude = f'import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests" / "golden")!r}]\n'
     texts = [prelude + code, *map(str, arguments)]
+    fresh = environment.keys() - {'OMP_NUM_THREADS'}
     environment = {**os.environ, **environment}
-    if processes.can_be_forked(environment):
+    if not fresh and processes.can_be_forked(environment):
         result = processes.forked(processes.run_code, *texts, environment=environment)
         result.check_returncode()
         return result.stdout
