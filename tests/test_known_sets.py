@@ -381,3 +381,13 @@ def test_the_self_check_holds_other_sets_to_no_number_of_salicon(layouts, capsys
     printed = capsys.readouterr().out
     assert 'AUC-Judd of ground truth itself' in printed
     assert '2.589' not in printed and 'all of SALICON' not in printed
+
+
+def test_an_image_of_several_tasks_is_taken_once(copied):
+    root, held = copied('COCO-Freeview')
+    first = sorted(held['truth'])[0]
+    (root / 'images' / 'zebra').mkdir()
+    shutil.copy(root / 'images' / f'{first}.jpg', root / 'images' / 'zebra')
+    assert read_back(known.recognise(root))[0] == held['truth']
+    sources, _ = image_sources.find([str(root)])
+    assert [source.name for source in sources] == sorted(held['truth'])
