@@ -20,8 +20,8 @@ from utils.images import decode, size_of_image
 LARGEST = 2**26  # pixels: a map of more is a mistake or an attack
 MAP, LOG_DENSITY, NEGATIVE = 'map', 'log density', 'map with negative values'
 IMAGES = {
-    '.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm', '.jp2', '.gif', '.avif', '.heic',
-    '.heif',
+    '.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm', '.jp2', '.gif', '.avif',
+    '.heic', '.heif',
 }  # fmt: skip
 ARRAYS = {'.npy', '.mat'}
 FIXATIONS_IN_MAT = ('I', 'fixLocs', 'fixations')  # SALICON 2015; CAT2000 and FIGRIM; the MIT code's demo
