@@ -88,7 +88,9 @@ def test_nss_by_the_command_with_and_without_multiplicity(layouts, tmp_path):
             ]
             arguments += ['--protocol', protocol, '--output', output]
             assert evaluate.main([str(argument) for argument in arguments]) == 0
-            scores = json.loads(output.read_text())['images']
+            written = json.loads(output.read_text())
+            scores = written['images']
+            assert ('repeated fixations' in written['settings']) != held['repeats']
             for stem, image in held['truth'].items():
                 if not image['fixations']:
                     assert scores[stem]['NSS'] is None
