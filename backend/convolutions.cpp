@@ -19,10 +19,10 @@ const long FLOATS_AT_A_TIME = 8 << 20; // of input and output in winograd.h's la
 const long BLOCK = 256;                // tiles whose products are summed before they are added to N
 
 // One axis of F4's gradient: four values e, `from` apart, to six points, `to` apart.
-inline void gradient_points_of(const v8 *e, int from, v8 *z, int to) {
-    v8 e0 = e[0], e1 = e[from], e2 = e[2 * from], e3 = e[3 * from];
-    v8 even_a = e0 + all(A2) * e2, odd_a = all(A) * (e1 + all(A2) * e3);
-    v8 even_b = e0 + all(B2) * e2, odd_b = all(B) * (e1 + all(B2) * e3);
+inline void gradient_points_of(const floats *e, int from, floats *z, int to) {
+    floats e0 = e[0], e1 = e[from], e2 = e[2 * from], e3 = e[3 * from];
+    floats even_a = e0 + all(A2) * e2, odd_a = all(A) * (e1 + all(A2) * e3);
+    floats even_b = e0 + all(B2) * e2, odd_b = all(B) * (e1 + all(B2) * e3);
     z[0] = e0;
     z[to] = even_a + odd_a;
     z[2 * to] = even_a - odd_a;
@@ -33,16 +33,16 @@ inline void gradient_points_of(const v8 *e, int from, v8 *z, int to) {
 
 // A tile of gradients, whose first pixel is p, to the points: z[point * step + place(filter)].
 inline void transform_gradient_f4(const float *p, const Map &in, float *z, size_t step, long panel) {
-    transform_square<4, gradient_points_of>(p, in, z, step, panel);
+    transform_square<16, 4, gradient_points_of>(p, in, z, step, panel);
 }
 
 inline void transform_gradient_upscaled(const float *p, const Map &in, float *z, size_t step, long panel) {
     long row = in.row(), pixel = in.pixel();
-    for (long k = 0; k < in.channels; k += 8) {
-        v8 e[2][2] = {{load(p + k), load(p + pixel + k)}, {load(p + row + k), load(p + row + pixel + k)}};
-        v8 half[3][2];
+    for (long k = 0; k < in.channels; k += LANES) {
+        floats e[2][2] = {{load(p + k), load(p + pixel + k)}, {load(p + row + k), load(p + row + pixel + k)}};
+        floats half[3][2];
         for (int j = 0; j < 2; j++) half[0][j] = e[0][j], half[1][j] = e[0][j] + e[1][j], half[2][j] = e[1][j];
-        float *to = z + place(k, panel);
+        float *to = z + place<16>(k, panel);
         for (int i = 0; i < 3; i++) {
             store(to + (3 * i) * step, half[i][0]);
             store(to + (3 * i + 1) * step, half[i][0] + half[i][1]);
@@ -53,30 +53,41 @@ inline void transform_gradient_upscaled(const float *p, const Map &in, float *z,
 
 // A pixel's channels, into panels of 16.
 inline void copy(const float *p, long channels, float *v, long panel) {
-    for (long c = 0; c < channels; c += 8) store(v + place(c, panel), load(p + c));
+    for (long c = 0; c < channels; c += LANES) store(v + place<16>(c, panel), load(p + c));
 }
 
 // n[r][0..16) += sum_t z[t][r] v[t][0..16) for R rows; both have 16 values a tile.
-template <int R>
-inline __attribute__((always_inline)) void add_products(const float *z, const float *v, long tiles, float *n) {
-    v8 sum[R][2];
-#pragma GCC unroll 6
-    for (int r = 0; r < R; r++) sum[r][0] = sum[r][1] = _mm256_setzero_ps();
+template <int R> inline __attribute__((always_inline)) void add_products(const float *z, const float *v, long tiles, float *n) {
+    const int N = 16 / LANES;
+    floats sum[R][N];
+#pragma GCC unroll 16
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 4
+        for (int i = 0; i < N; i++) sum[r][i] = floats{};
 #pragma GCC unroll 4
     for (long t = 0; t < tiles; t++) {
-        v8 v0 = _mm256_load_ps(v + 16 * t), v1 = _mm256_load_ps(v + 16 * t + 8);
-#pragma GCC unroll 6
-        for (int r = 0; r < R; r++) {
-            v8 x = _mm256_broadcast_ss(z + 16 * t + r);
-            sum[r][0] = _mm256_fmadd_ps(x, v0, sum[r][0]);
-            sum[r][1] = _mm256_fmadd_ps(x, v1, sum[r][1]);
+        floats by[N];
+#pragma GCC unroll 4
+        for (int i = 0; i < N; i++) by[i] = load(v + 16 * t + LANES * i);
+#pragma GCC unroll 16
+        for (int r = 0; r < R; r++)
+#pragma GCC unroll 4
+            for (int i = 0; i < N; i++) sum[r][i] += z[16 * t + r] * by[i];
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 4
+        for (int i = 0; i < N; i++) {
+            float *to = n + 16 * r + LANES * i;
+            store(to, load(to) + sum[r][i]);
         }
-    }
-#pragma GCC unroll 6
-    for (int r = 0; r < R; r++) {
-        store(n + 16 * r, load(n + 16 * r) + sum[r][0]);
-        store(n + 16 * r + 8, load(n + 16 * r + 8) + sum[r][1]);
-    }
+}
+
+// All 16 rows, in blocks of ROWS and one of what is left.
+inline void add_square(const float *z, const float *v, long tiles, float *n) {
+    const int left = 16 % ROWS;
+    for (int r = 0; r + ROWS <= 16; r += ROWS) add_products<ROWS>(z + r, v, tiles, n + 16 * r);
+    if (left) add_products<left ? left : 1>(z + 16 - left, v, tiles, n + 16 * (16 - left));
 }
 
 // What every call works in: as large as the largest needed so far.
@@ -90,14 +101,13 @@ void convolve(const float *x, const float *w, float *y, long n, long h, long wid
     Convolution &c = workspace.convolution;
     Map &in = workspace.in, &out = workspace.out;
     c.set_bias(nullptr);
-    c.set_filters(w, threads);
     double grown = c.scheme == UPSCALED ? 4 : c.scheme == SUMMED ? .25 : 1;
     double floats = (up_to(c.channels, 16) + grown * c.padded_filters()) * h * width; // of an image
     long at_a_time = std::max(1l, (long)(FLOATS_AT_A_TIME / floats));
     for (long i = 0; i < n; i += at_a_time) {
         in.shape(std::min(at_a_time, n - i), up_to(c.channels, 16), h, width, threads);
         pack(x + i * c.channels * h * width, c.channels, in, threads);
-        c.run(in, out, workspace.scratch, threads);
+        c.run(in, w, out, workspace.scratch, threads);
         unpack(out, c.filters, y + i * c.filters * out.h * out.w, threads);
     }
 }
@@ -118,13 +128,13 @@ void add_tiles(Scheme scheme, const Map &in, const Map &gradient, float *sums, B
             const float *p = in.at(i, ty * stride - 1, tx * stride - 1), *q = gradient.at(i, ty * side, tx * side);
             if (scheme == DIRECT) {
                 for (int s = 0; s < 9; s++)
-                    copy(p + s / 3 * in.row() + s % 3 * in.pixel(), in.channels, v + place(s * in.channels, panel) + 16 * t, panel);
+                    copy(p + s / 3 * in.row() + s % 3 * in.pixel(), in.channels, v + place<16>(s * in.channels, panel) + 16 * t, panel);
                 copy(q, K, z + 16 * t, panel);
             } else if (scheme == F4) {
-                transform_f4(p, in, v + 16 * t, v_step, panel);
+                transform_f4<16>(p, in, v + 16 * t, v_step, panel);
                 transform_gradient_f4(q, gradient, z + 16 * t, z_step, panel);
             } else {
-                transform_upscaled(p, in, v + 16 * t, v_step, panel);
+                transform_upscaled<16>(p, in, v + 16 * t, v_step, panel);
                 transform_gradient_upscaled(q, gradient, z + 16 * t, z_step, panel);
             }
         }
@@ -133,10 +143,7 @@ void add_tiles(Scheme scheme, const Map &in, const Map &gradient, float *sums, B
             const float *from = v + job / (C / 16) * v_step + job % (C / 16) * panel;
             for (long k = 0; k < K / 16; k++) {
                 const float *by = z + job / (C / 16) * z_step + k * panel;
-                float *to = sums + (job * K + 16 * k) * 16;
-                add_products<6>(by, from, count, to);
-                add_products<6>(by + 6, from, count, to + 6 * 16);
-                add_products<4>(by + 12, from, count, to + 12 * 16);
+                add_square(by, from, count, sums + (job * K + 16 * k) * 16);
             }
         }
     }

@@ -1,45 +1,11 @@
 /* Chains of 3 x 3 convolutions, bias, ReLU and pooling: the forward pass only, for predictions.
 
    backend/winograd.py hands over a chain of steps and the arrays; nothing here knows of Python. Activations stay
-   in winograd.h's layout from step to step. Transformed filters are kept, and made anew when the filters'
-   fingerprint changes. */
+   in winograd.h's layout from step to step. */
 
 #include "winograd.h"
 
 namespace {
-
-inline uint64_t mix(uint64_t hash, uint64_t word) {
-    hash = (hash ^ word) * 0x9E3779B97F4A7C15u; // carries low bits up,
-    return hash ^ hash >> 32;                   // and high ones down
-}
-
-// 64 bits of n floats. A change of one value always changes them: each step is a bijection of both its operands.
-uint64_t fingerprint(const float *x, long n, int threads) {
-    const long EACH = 1 << 16;
-    long pieces = (n + EACH - 1) / EACH;
-    std::vector<uint64_t> of(pieces);
-#pragma omp parallel for num_threads(threads)
-    for (long piece = 0; piece < pieces; piece++) {
-        const float *p = x + piece * EACH, *end = x + std::min(n, (piece + 1) * EACH);
-        const __m256i prime = _mm256_set1_epi32(0x85EBCA6B);
-        __m256i lane[4];
-        for (__m256i &l : lane) l = _mm256_set1_epi32(0x811C9DC5);
-        for (; p + 32 <= end; p += 32)
-#pragma GCC unroll 4
-            for (int i = 0; i < 4; i++) { // `mix` for eight times 32 bits
-                __m256i word = _mm256_loadu_si256((const __m256i *)(p + 8 * i));
-                lane[i] = _mm256_mullo_epi32(_mm256_xor_si256(lane[i], word), prime);
-                lane[i] = _mm256_xor_si256(lane[i], _mm256_srli_epi32(lane[i], 15));
-            }
-        uint32_t words[64] = {0};
-        memcpy(words, lane, sizeof lane);
-        memcpy(words + 32, p, (end - p) * sizeof(float));
-        for (uint32_t word : words) of[piece] = mix(of[piece], word);
-    }
-    uint64_t hash = n;
-    for (uint64_t piece : of) hash = mix(hash, piece);
-    return hash;
-}
 
 // --- the other steps ------------------------------------------------------------------------------------------
 
@@ -52,23 +18,28 @@ void max_pool(const Map &in, Map &out, int threads) { // 2 x 2
             for (long x = 0; x < out.w; x++) {
                 const float *p = in.at(i, 2 * y, 2 * x);
                 float *q = out.at(i, y, x);
-                for (long c = 0; c < in.channels; c += 8)
-                    store(q + c, _mm256_max_ps(_mm256_max_ps(load(p + c), load(p + pixel + c)),
-                                               _mm256_max_ps(load(p + row + c), load(p + row + pixel + c))));
+                for (long c = 0; c < in.channels; c += LANES) {
+                    floats most = load(p + c); // in the order of Theano's, which a NaN shows
+                    for (long at : {pixel, row, row + pixel}) most = larger(load(p + at + c), most);
+                    store(q + c, most);
+                }
             }
 }
 
 // y[i][0] = sum_c w[c] x[i][c]: a 1 x 1 convolution with one filter; y is (n, 1, h, w).
 void weighted_sum(const Map &in, const float *w, float *y, int threads) {
+    typedef float eight __attribute__((vector_size(32))); // whatever LANES is: the bytes shall be the same
 #pragma omp parallel for collapse(2) num_threads(threads)
     for (long i = 0; i < in.n; i++)
         for (long r = 0; r < in.h; r++)
             for (long x = 0; x < in.w; x++) {
                 const float *p = in.at(i, r, x);
-                v8 sum = _mm256_setzero_ps();
-                for (long c = 0; c < in.channels; c += 8) sum = _mm256_fmadd_ps(load(p + c), load(w + c), sum);
-                float s[8];
-                store(s, sum);
+                eight s = {}, a, b;
+                for (long c = 0; c < in.channels; c += 8) {
+                    memcpy(&a, p + c, sizeof a);
+                    memcpy(&b, w + c, sizeof b);
+                    s += a * b;
+                }
                 y[(i * in.h + r) * in.w + x] = ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
             }
 }
@@ -82,20 +53,9 @@ const long PIXELS_AT_A_TIME = 196608; // of a batch, so that its memory is bound
 struct Step {
     Kind kind;
     std::unique_ptr<Convolution> convolution;
-    uint64_t known = 0; // fingerprint of the filters that are transformed
-    bool transformed = false;
-    Buffer weights; // of WEIGHTED_SUM
+    const float *w = nullptr; // its filters, in this call
+    Buffer weights;           // of WEIGHTED_SUM
     long channels = 0, filters = 0;
-
-    void use(const float *w, const float *b, Scheme scheme, int threads) {
-        convolution->set_bias(b);
-        uint64_t now = fingerprint(w, filters * channels * 9, threads);
-        if (transformed && now == known && scheme == convolution->scheme) return;
-        transformed = false;
-        convolution->scheme = scheme;
-        convolution->set_filters(w, threads);
-        known = now, transformed = true;
-    }
 };
 
 struct Chain {
@@ -117,7 +77,7 @@ struct Chain {
             if (step.kind == POOL) {
                 max_pool(*in, *out, threads);
             } else {
-                step.convolution->run(*in, *out, scratch, threads);
+                step.convolution->run(*in, step.w, *out, scratch, threads);
                 channels = step.filters;
             }
             std::swap(in, out);
@@ -165,8 +125,10 @@ int chain_run(Chain *chain, const float *const *arrays, const float *x, float *y
             if (step.kind == POOL) rows /= 2, columns /= 2;
             if (step.kind == UPSCALED_CONVOLUTION) rows *= 2, columns *= 2;
             if (step.convolution) {
-                Scheme scheme = step.convolution->unpadded ? DIRECT : fitting(rows, columns);
-                step.use(arrays[0], arrays[1], step.kind == UPSCALED_CONVOLUTION ? UPSCALED : scheme, threads);
+                Convolution &c = *step.convolution;
+                c.scheme = step.kind == UPSCALED_CONVOLUTION ? UPSCALED : c.unpadded ? DIRECT : fitting(rows, columns);
+                c.set_bias(arrays[1]);
+                step.w = arrays[0];
                 arrays += 2;
             } else if (step.kind == WEIGHTED_SUM) {
                 float *padded = step.weights.get(up_to(step.channels, 16));

@@ -1,4 +1,4 @@
-/* Winograd's convolutions on AVX2, in float32: the transforms, the matrix products, and one convolution.
+/* Winograd's convolutions in float32: the transforms, the matrix products, and one convolution.
 
    Used by winograd.cpp (chains of layers, for predictions) and convolutions.cpp (one layer and its gradients).
 
@@ -7,10 +7,12 @@
    1. a transform of small tiles of the input,           V[point][tile][channel]
    2. one matrix product for each point,                 M[point][tile][filter] = V[point] U[point]
    3. a transform of each tile's products to its outputs, bias and ReLU within.
-   U are the transformed filters.
+   U are the transformed filters. They are made anew for every use: the large ones, four times the memory of the
+   filters, panel by panel where they stay in the cache, which takes less time than reading them from memory.
 
    Every number is computed by the same operations in the same order whatever the blocking, so that the bytes
-   depend neither on the number of threads nor on how images are put into batches.
+   depend neither on the number of threads nor on how images are put into batches, nor on the length of the
+   vectors where products and sums are one operation.
 
    The transforms of one axis (the other goes the same way, the results are their products):
 
@@ -39,7 +41,6 @@
 
 #pragma once
 
-#include <immintrin.h>
 #include <omp.h>
 
 #include <algorithm>
@@ -51,13 +52,9 @@
 #include <new>
 #include <vector>
 
+#include "lanes.h"
+
 namespace {
-
-typedef __m256 v8; // eight floats; + - * work on it
-
-inline v8 load(const float *p) { return _mm256_loadu_ps(p); }
-inline void store(float *p, v8 x) { _mm256_storeu_ps(p, x); }
-inline v8 all(double x) { return _mm256_set1_ps((float)x); }
 
 inline long up_to(long n, long multiple) { return (n + multiple - 1) / multiple * multiple; }
 
@@ -112,6 +109,10 @@ struct Map {
 
 // --- the transforms -------------------------------------------------------------------------------------------
 
+// Of the channels that a product sums. Long sums are sums of short ones: that halves their rounding errors, and
+// what they are made of stays in the caches.
+const long PIECE = 128;
+
 const double A = 0.70710678118654752440, B = 1.41421356237309504880; // the points +-a and +-b
 const double A2 = 0.5, B2 = 2;
 
@@ -129,10 +130,10 @@ const double G_F4[6][3] = {{1 / (A2 * B2), 0, 0},
 const double G_UPSCALED[3][3] = {{1, 0, 0}, {1, 1, 1}, {0, 0, 1}};
 
 // One axis of F4's input: six values d, `from` apart, to six points, `to` apart.
-inline void points_of(const v8 *d, int from, v8 *v, int to) {
-    v8 d0 = d[0], d1 = d[from], d2 = d[2 * from], d3 = d[3 * from], d4 = d[4 * from], d5 = d[5 * from];
-    v8 even_a = d4 - all(B2) * d2, odd_a = all(A) * (d3 - all(B2) * d1);
-    v8 even_b = d4 - all(A2) * d2, odd_b = all(B) * (d3 - all(A2) * d1);
+inline void points_of(const floats *d, int from, floats *v, int to) {
+    floats d0 = d[0], d1 = d[from], d2 = d[2 * from], d3 = d[3 * from], d4 = d[4 * from], d5 = d[5 * from];
+    floats even_a = d4 - all(B2) * d2, odd_a = all(A) * (d3 - all(B2) * d1);
+    floats even_b = d4 - all(A2) * d2, odd_b = all(B) * (d3 - all(A2) * d1);
     v[0] = all(A2 * B2) * d0 - all(A2 + B2) * d2 + d4;
     v[to] = even_a + odd_a;
     v[2 * to] = even_a - odd_a;
@@ -141,19 +142,54 @@ inline void points_of(const v8 *d, int from, v8 *v, int to) {
     v[5 * to] = d5 - all(A2 + B2) * d3 + all(A2 * B2) * d1;
 }
 
+// One axis of F4's filters: three taps g, `from` apart, to six points, `to` apart.
+inline void taps_of_f4(const doubles *g, int from, doubles *u, int to) {
+    doubles even_a = G_F4[1][0] * g[0] + G_F4[1][2] * g[2 * from], odd_a = G_F4[1][1] * g[from];
+    doubles even_b = G_F4[3][0] * g[0] + G_F4[3][2] * g[2 * from], odd_b = G_F4[3][1] * g[from];
+    u[0] = g[0];
+    u[to] = even_a + odd_a;
+    u[2 * to] = even_a - odd_a;
+    u[3 * to] = even_b + odd_b;
+    u[4 * to] = even_b - odd_b;
+    u[5 * to] = g[2 * from];
+}
+
+// The same of UPSCALED's, to three points.
+inline void taps_of_upscaled(const doubles *g, int from, doubles *u, int to) {
+    u[0] = g[0];
+    u[to] = g[0] + g[from] + g[2 * from];
+    u[2 * to] = g[2 * from];
+}
+
+// Nine taps of 16 filters, `from` floats apart, by one axis after the other to N x N points, `step` apart.
+template <int N, void axis(const doubles *, int, doubles *, int)>
+inline void transform_taps(const float *g, long from, float *u, size_t step) {
+    for (int k = 0; k < 16; k += LANES / 2) {
+        doubles taps[9], half[3 * N], out[N * N];
+#pragma GCC unroll 36
+        for (int s = 0; s < 9; s++) taps[s] = load_doubles(g + s * from + k);
+#pragma GCC unroll 36
+        for (int j = 0; j < 3; j++) axis(taps + j, 3, half + j, 3);
+#pragma GCC unroll 36
+        for (int i = 0; i < N; i++) axis(half + 3 * i, 1, out + N * i, 1);
+#pragma GCC unroll 36
+        for (int point = 0; point < N * N; point++) store_rounded(u + point * step + k, out[point]);
+    }
+}
+
 // One axis of F4's output: six products m to four outputs.
-inline void outputs_of(const v8 *m, int from, v8 *y, int to) {
-    v8 even_a = m[from] + m[2 * from], odd_a = m[from] - m[2 * from];
-    v8 even_b = m[3 * from] + m[4 * from], odd_b = m[3 * from] - m[4 * from];
+inline void outputs_of(const floats *m, int from, floats *y, int to) {
+    floats even_a = m[from] + m[2 * from], odd_a = m[from] - m[2 * from];
+    floats even_b = m[3 * from] + m[4 * from], odd_b = m[3 * from] - m[4 * from];
     y[0] = m[0] + even_a + even_b;
     y[to] = all(A) * odd_a + all(B) * odd_b;
     y[2 * to] = all(A2) * even_a + all(B2) * even_b;
     y[3 * to] = all(A * A2) * odd_a + all(B * B2) * odd_b + m[5 * from];
 }
 
-// A tile's input, whose first pixel is p, to the points: v[point * step + place(channel)], where the channels lie
-// in panels of 16, `panel` floats apart: 16 where they shall lie side by side.
-inline long place(long channel, long panel) { return channel / 16 * panel + channel % 16; }
+// A tile's input, whose first pixel is p, to the points: v[point * step + place(channel)], where WIDTH channels lie
+// side by side and the next ones `apart` floats away.
+template <long WIDTH> inline long place(long channel, long apart) { return channel / WIDTH * apart + channel % WIDTH; }
 
 inline void transform_direct(const float *p, const Map &in, float *v) {
     for (int i = 0; i < 3; i++)
@@ -161,41 +197,42 @@ inline void transform_direct(const float *p, const Map &in, float *v) {
 }
 
 // Of N x N pixels, by one axis after the other, to 36 points.
-template <int N, void axis(const v8 *, int, v8 *, int)>
-inline void transform_square(const float *p, const Map &in, float *v, size_t step, long panel) {
+template <long WIDTH, int N, void axis(const floats *, int, floats *, int)>
+inline void transform_square(const float *p, const Map &in, float *v, size_t step, long apart) {
     long row = in.row(), pixel = in.pixel();
-    for (long c = 0; c < in.channels; c += 8) {
-        v8 half[6 * N], out[36];
+    for (long c = 0; c < in.channels; c += LANES) {
+        floats half[6 * N], out[36];
 #pragma GCC unroll 36
         for (int j = 0; j < N; j++) {
-            v8 column[N];
+            floats column[N];
 #pragma GCC unroll 36
             for (int i = 0; i < N; i++) column[i] = load(p + i * row + j * pixel + c);
             axis(column, 1, half + j, N);
         }
 #pragma GCC unroll 36
         for (int i = 0; i < 6; i++) axis(half + N * i, 1, out + 6 * i, 1);
-        float *to = v + place(c, panel);
+        float *to = v + place<WIDTH>(c, apart);
 #pragma GCC unroll 36
         for (int k = 0; k < 36; k++) store(to + k * step, out[k]);
     }
 }
 
-inline void transform_f4(const float *p, const Map &in, float *v, size_t step, long panel) {
-    transform_square<6, points_of>(p, in, v, step, panel);
+template <long WIDTH> inline void transform_f4(const float *p, const Map &in, float *v, size_t step, long apart) {
+    transform_square<WIDTH, 6, points_of>(p, in, v, step, apart);
 }
 
-inline void transform_upscaled(const float *p, const Map &in, float *v, size_t step, long panel) {
+template <long WIDTH>
+inline void transform_upscaled(const float *p, const Map &in, float *v, size_t step, long apart) {
     long row = in.row(), pixel = in.pixel();
-    for (long c = 0; c < in.channels; c += 8) {
-        v8 half[3][3];
+    for (long c = 0; c < in.channels; c += LANES) {
+        floats half[3][3];
 #pragma GCC unroll 36
         for (int j = 0; j < 3; j++) {
             const float *q = p + j * pixel + c;
-            v8 above = load(q), middle = load(q + row), below = load(q + 2 * row);
+            floats above = load(q), middle = load(q + row), below = load(q + 2 * row);
             half[0][j] = above - middle, half[1][j] = middle, half[2][j] = below - middle;
         }
-        float *to = v + place(c, panel);
+        float *to = v + place<WIDTH>(c, apart);
 #pragma GCC unroll 36
         for (int i = 0; i < 3; i++) {
             store(to + (3 * i) * step, half[i][0] - half[i][1]);
@@ -208,12 +245,12 @@ inline void transform_upscaled(const float *p, const Map &in, float *v, size_t s
 // All points side by side.
 inline void transform_summed(const float *p, const Map &in, float *v) {
     long row = in.row(), pixel = in.pixel();
-    for (long c = 0; c < in.channels; c += 8) {
-        v8 half[3][4];
+    for (long c = 0; c < in.channels; c += LANES) {
+        floats half[3][4];
 #pragma GCC unroll 36
         for (int j = 0; j < 4; j++) {
             const float *q = p + j * pixel + c;
-            v8 e0 = load(q), e1 = load(q + row), e2 = load(q + 2 * row), e3 = load(q + 3 * row);
+            floats e0 = load(q), e1 = load(q + row), e2 = load(q + 2 * row), e3 = load(q + 3 * row);
             half[0][j] = e0 - e2, half[1][j] = e1 + e2, half[2][j] = e3 - e1;
         }
 #pragma GCC unroll 36
@@ -228,27 +265,27 @@ inline void transform_summed(const float *p, const Map &in, float *v) {
 
 // A tile's products m[point * step + filter], to its outputs, the first of them at q; `rows` x `columns` of them
 // lie in the image. To each the bias is added; none is less than `least`, but for NaN.
-inline v8 ended(v8 y, v8 bias, v8 least) { return _mm256_max_ps(least, y + bias); } // of (least, NaN) this is NaN
+inline floats ended(floats y, floats bias, floats least) { return larger(least, y + bias); }
 
-inline void finish_direct(const float *m, const float *bias, v8 least, const Map &out, float *q) {
-    for (long k = 0; k < out.channels; k += 8) store(q + k, ended(load(m + k), load(bias + k), least));
+inline void finish_direct(const float *m, const float *bias, floats least, const Map &out, float *q) {
+    for (long k = 0; k < out.channels; k += LANES) store(q + k, ended(load(m + k), load(bias + k), least));
 }
 
-inline void finish_f4(const float *m, size_t step, const float *bias, v8 least, const Map &out, float *q, int rows,
+inline void finish_f4(const float *m, size_t step, const float *bias, floats least, const Map &out, float *q, int rows,
                       int columns) {
     long row = out.row(), pixel = out.pixel();
-    for (long k = 0; k < out.channels; k += 8) {
-        v8 half[24], b = load(bias + k);
+    for (long k = 0; k < out.channels; k += LANES) {
+        floats half[24], b = load(bias + k);
 #pragma GCC unroll 36
         for (int j = 0; j < 6; j++) {
-            v8 column[6];
+            floats column[6];
 #pragma GCC unroll 36
             for (int i = 0; i < 6; i++) column[i] = load(m + (6 * i + j) * step + k);
             outputs_of(column, 1, half + j, 6);
         }
 #pragma GCC unroll 36
         for (int i = 0; i < 4; i++) {
-            v8 y[4];
+            floats y[4];
             outputs_of(half + 6 * i, 1, y, 1);
             if (i < rows) {
 #pragma GCC unroll 36
@@ -259,13 +296,13 @@ inline void finish_f4(const float *m, size_t step, const float *bias, v8 least, 
     }
 }
 
-inline void finish_upscaled(const float *m, size_t step, const float *bias, v8 least, const Map &out, float *q) {
+inline void finish_upscaled(const float *m, size_t step, const float *bias, floats least, const Map &out, float *q) {
     long row = out.row(), pixel = out.pixel();
-    for (long k = 0; k < out.channels; k += 8) {
-        v8 above[3], below[3], b = load(bias + k);
+    for (long k = 0; k < out.channels; k += LANES) {
+        floats above[3], below[3], b = load(bias + k);
 #pragma GCC unroll 36
         for (int j = 0; j < 3; j++) {
-            v8 middle = load(m + (3 + j) * step + k);
+            floats middle = load(m + (3 + j) * step + k);
             above[j] = middle + load(m + j * step + k);
             below[j] = middle + load(m + (6 + j) * step + k);
         }
@@ -278,50 +315,76 @@ inline void finish_upscaled(const float *m, size_t step, const float *bias, v8 l
 
 // --- the matrix products --------------------------------------------------------------------------------------
 
-// m[r][0..16) = sum_c v[r][c] u[c][0..16) for R rows, or += where `more`, summed in the order of c whatever R is.
-// Twelve sums of eight are what the sixteen registers hold beside two of u and one of v.
-template <int R>
-inline __attribute__((always_inline)) void product(const float *v, long row, long depth, const float *u, float *m, long step,
-                                                   bool more) {
-    v8 sum[R][2];
-#pragma GCC unroll 6
-    for (int r = 0; r < R; r++) sum[r][0] = sum[r][1] = _mm256_setzero_ps();
+// m[r][0..16 P) = sum_c v[r][c] u[c][0..16 P) for R rows, or += where `more`, summed in the order of c whatever R
+// and P are. v's rows are `row` floats apart, m's `step`, and u's panels of 16 filters `panel`.
+template <int R, int P>
+inline __attribute__((always_inline)) void product(const float *v, long row, long depth, const float *u, long panel,
+                                                   float *m, long step, bool more) {
+    const int N = 16 * P / LANES; // vectors in a row of m
+    floats sum[R][N];
+#pragma GCC unroll 16
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 4
+        for (int i = 0; i < N; i++) sum[r][i] = floats{};
 #pragma GCC unroll 4
     for (long c = 0; c < depth; c++) {
-        v8 u0 = _mm256_load_ps(u + 16 * c), u1 = _mm256_load_ps(u + 16 * c + 8);
-#pragma GCC unroll 6
-        for (int r = 0; r < R; r++) {
-            v8 x = _mm256_broadcast_ss(v + r * row + c);
-            sum[r][0] = _mm256_fmadd_ps(x, u0, sum[r][0]);
-            sum[r][1] = _mm256_fmadd_ps(x, u1, sum[r][1]);
+        floats by[N];
+#pragma GCC unroll 4
+        for (int i = 0; i < N; i++) by[i] = load(u + 16 * c + LANES * i / 16 * panel + LANES * i % 16);
+#pragma GCC unroll 16
+        for (int r = 0; r < R; r++)
+#pragma GCC unroll 4
+            for (int i = 0; i < N; i++) sum[r][i] += v[r * row + c] * by[i];
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 4
+        for (int i = 0; i < N; i++) {
+            float *to = m + r * step + LANES * i;
+            store(to, more ? load(to) + sum[r][i] : sum[r][i]);
         }
-    }
-#pragma GCC unroll 6
-    for (int r = 0; r < R; r++) {
-        float *to = m + r * step;
-        store(to, more ? load(to) + sum[r][0] : sum[r][0]);
-        store(to + 8, more ? load(to + 8) + sum[r][1] : sum[r][1]);
-    }
 }
 
-// The same for any number of tiles, with one panel of 16 filters. Long sums are sums of short ones: that
-// halves their rounding errors, and a piece of the panel stays in the first-level cache.
-const long PIECE = 128;
+// The same for any number of tiles.
 
-inline void products(const float *v, long depth, long tiles, const float *u, float *m, long filters) {
+template <int P>
+inline void panel_products(const float *v, long row, long depth, long tiles, const float *u, long panel, float *m,
+                           long step, bool more) {
     for (long c = 0; c < depth; c += PIECE) {
         long d = std::min(PIECE, depth - c), t = 0;
         const float *from = v + c, *by = u + 16 * c;
-        for (; t + 6 <= tiles; t += 6) product<6>(from + t * depth, depth, d, by, m + t * filters, filters, c);
-        for (; t + 2 <= tiles; t += 2) product<2>(from + t * depth, depth, d, by, m + t * filters, filters, c);
-        if (t < tiles) product<1>(from + t * depth, depth, d, by, m + t * filters, filters, c);
+        bool add = more || c > 0;
+        for (; t + ROWS <= tiles; t += ROWS) product<ROWS, P>(from + t * row, row, d, by, panel, m + t * step, step, add);
+        for (; t + 2 <= tiles; t += 2) product<2, P>(from + t * row, row, d, by, panel, m + t * step, step, add);
+        if (t < tiles) product<1, P>(from + t * row, row, d, by, panel, m + t * step, step, add);
     }
+}
+
+// And for any number of panels.
+inline void products(const float *v, long row, long depth, long tiles, const float *u, long panel, long panels, float *m,
+                     long step, bool more) {
+    long p = 0;
+    for (; p + PANELS <= panels; p += PANELS)
+        panel_products<PANELS>(v, row, depth, tiles, u + p * panel, panel, m + 16 * p, step, more);
+    for (; p < panels; p++) panel_products<1>(v, row, depth, tiles, u + p * panel, panel, m + 16 * p, step, more);
 }
 
 // --- one convolution ------------------------------------------------------------------------------------------
 
-// Of a 3 x 3 convolution whose output is h x w: below so many tiles the filters' memory is most of the time.
-inline Scheme fitting(long h, long w, long images = 1) { return images * ((h + 3) / 4) * ((w + 3) / 4) < 9 ? DIRECT : F4; }
+const long FEW_TILES = 9;          // with fewer, transforming F4's filters takes longer than DIRECT's products
+const long CACHE = 3 << 17;        // floats of v and m that a thread works on at a time
+const long LEAST = 24, MOST = 192; // and tiles
+const long TOGETHER = 2;           // panels that `by_filters` transforms at a time, to use them
+long group = 48;                   // for so many tiles,
+long large = 1 << 22;              // where there are more floats of transformed filters (the checks set both lower)
+
+// From a point's n floats to the next one's. A multiple of 4096 bytes would put all points into one set of the cache.
+inline size_t spread(long n) { return up_to(n, 1024) + 16; }
+
+// Of a 3 x 3 convolution whose output is h x w.
+inline Scheme fitting(long h, long w, long images = 1) {
+    return images * ((h + 3) / 4) * ((w + 3) / 4) < FEW_TILES ? DIRECT : F4;
+}
 
 struct Convolution {
     Scheme scheme = F4;
@@ -330,12 +393,12 @@ struct Convolution {
     bool flip = false;              // a convolution proper, else a cross-correlation
     bool transposed = false;        // the arrays have (channels, filters), not (filters, channels)
     bool rectified = true;
-
-    Buffer u, bias; // u[point][panel of 16 filters][depth][16]
+    Buffer bias;
 
     long padded_filters() const { return up_to(filters, 16); }
     long inputs() const { return unpadded ? channels : up_to(channels, 16); }
-    long depth() const { return scheme == DIRECT || scheme == SUMMED ? 9 * inputs() : inputs(); }
+    bool one_point() const { return POINTS[scheme] == 1; }
+    long depth() const { return one_point() ? 9 * inputs() : inputs(); }
 
     // b is (filters,), or null for zeros.
     void set_bias(const float *b) {
@@ -344,51 +407,47 @@ struct Convolution {
         if (b) std::copy(b, b + filters, padded);
     }
 
-    // w is (filters, channels, 3, 3) or transposed.
-    void set_filters(const float *w, int threads) {
-        float *out = u.get((size_t)POINTS[scheme] * depth() * padded_filters());
-        long panels = padded_filters() / 16;
-#pragma omp parallel for collapse(2) num_threads(threads)
-        for (long p = 0; p < panels; p++)
-            for (long c = 0; c < inputs(); c++) transform(w, p, c, out);
+    // Of a panel of 16 filters, their channels from `first` to `end`: u[point * step + (c - first) * 16 + filter], where
+    // w is (filters, channels, 3, 3) or transposed. With one point the nine taps stand for points.
+    void transform_filters(const float *w, long panel, long first, long end, float *u, size_t step) const {
+        const long SOME = 32; // channels whose taps stay in the first-level cache
+        float g[SOME * 9 * 16] __attribute__((aligned(64)));
+        long there = std::min(16l, filters - 16 * panel);
+        for (long c = first; c < end; c += SOME) {
+            long n = std::min(SOME, end - c), given = std::max(0l, std::min(n, channels - c));
+            const float *from = w + (16 * panel * channels + c) * 9;
+            const float *next = c + SOME < end ? from + SOME * 9 : w + (16 * (panel + 1) * channels + first) * 9;
+            if (transposed) gather_transposed(w, panel, c, given, g);
+            else gather_rows(from, channels * 9, there, given * 9, g);
+            std::fill(g + given * 9 * 16, g + n * 9 * 16, 0.f);
+            for (long i = 0; i < n; i++, u += 16) {
+                // in the time that this takes, the taps that are needed next come from memory
+                if (!transposed)
+                    for (int l = 0; l < 9; l++) __builtin_prefetch(next + i / 2 * channels * 9 + (i % 2 * 9 + l) * 16);
+                transform_channel(g + (i * 9 + (flip ? 8 : 0)) * 16, flip ? -16 : 16, u, step);
+            }
+        }
     }
 
-    // What u holds of 16 filters from 16 * panel on, of channel c.
-    void transform(const float *w, long panel, long c, float *out) const {
-        double g[3][3][16] = {};
-        for (long k = 0; k < 16 && panel * 16 + k < filters && c < channels; k++) {
-            long filter = panel * 16 + k;
-            const float *taps = w + (transposed ? c * filters + filter : filter * channels + c) * 9;
-            for (int s = 0; s < 9; s++) g[s / 3][s % 3][k] = taps[flip ? 8 - s : s];
-        }
-        if (scheme == DIRECT) {
-            for (int s = 0; s < 9; s++)
-                std::copy(g[s / 3][s % 3], g[s / 3][s % 3] + 16, out + (panel * depth() + s * inputs() + c) * 16);
-            return;
-        }
-        int side = scheme == F4 ? 6 : 3;
-        const double(*G)[3] = scheme == F4 ? G_F4 : G_UPSCALED;
-        double half[6][3][16];
-        for (int i = 0; i < side; i++)
-            for (int x = 0; x < 3; x++)
-                for (int k = 0; k < 16; k++)
-                    half[i][x][k] = G[i][0] * g[0][x][k] + G[i][1] * g[1][x][k] + G[i][2] * g[2][x][k];
-        long panels = padded_filters() / 16;
-        for (int point = 0; point < side * side; point++) {
-            int i = point / side, j = point % side;
-            long at = scheme == SUMMED ? panel * depth() + point * inputs() + c : (point * panels + panel) * depth() + c;
-            for (int k = 0; k < 16; k++)
-                out[at * 16 + k] = half[i][0][k] * G[j][0] + half[i][1][k] * G[j][1] + half[i][2][k] * G[j][2];
-        }
+    void gather_transposed(const float *w, long panel, long c, long n, float *g) const {
+        for (long i = 0; i < n; i++)
+            gather_rows(w + ((c + i) * filters + 16 * panel) * 9, 9, std::min(16l, filters - 16 * panel), 9, g + i * 9 * 16);
+    }
+
+    void transform_channel(const float *taps, long from, float *u, size_t step) const {
+        if (scheme == F4) transform_taps<6, taps_of_f4>(taps, from, u, step);
+        else if (scheme != DIRECT) transform_taps<3, taps_of_upscaled>(taps, from, u, step);
+        else
+            for (int s = 0; s < 9; s++) std::copy(taps + s * from, taps + s * from + 16, u + s * step);
     }
 
     // --- tiles: numbered through all images, row by row
 
-    void transform_tile(const Map &in, long tile, long tiles_y, long tiles_x, float *v, size_t step) const {
+    void transform_tile(const Map &in, long tile, long tiles_y, long tiles_x, float *v, size_t step, long apart) const {
         long i = tile / (tiles_y * tiles_x), y = tile / tiles_x % tiles_y, x = tile % tiles_x;
         const float *p = in.at(i, y * STRIDE[scheme] - 1, x * STRIDE[scheme] - 1);
-        if (scheme == F4) transform_f4(p, in, v, step, 16);
-        else if (scheme == UPSCALED) transform_upscaled(p, in, v, step, 16);
+        if (scheme == F4) transform_f4<PIECE>(p, in, v, step, apart);
+        else if (scheme == UPSCALED) transform_upscaled<PIECE>(p, in, v, step, apart);
         else if (scheme == SUMMED) transform_summed(p, in, v);
         else transform_direct(p, in, v);
     }
@@ -396,83 +455,90 @@ struct Convolution {
     void finish_tile(const Map &out, long tile, long tiles_y, long tiles_x, const float *m, size_t step) const {
         long i = tile / (tiles_y * tiles_x), y = tile / tiles_x % tiles_y * SIDE[scheme], x = tile % tiles_x * SIDE[scheme];
         float *q = out.at(i, y, x);
-        v8 least = all(rectified ? 0 : -INFINITY);
+        floats least = all(rectified ? 0 : -INFINITY);
         if (scheme == F4) finish_f4(m, step, bias.data, least, out, q, std::min(4l, out.h - y), std::min(4l, out.w - x));
         else if (scheme == UPSCALED) finish_upscaled(m, step, bias.data, least, out, q);
         else finish_direct(m, bias.data, least, out, q);
     }
 
-    void run(const Map &in, Map &out, Buffer &scratch, int threads) const {
-        int side = SIDE[scheme], points = POINTS[scheme];
-        long K = padded_filters(), D = depth(), panels = K / 16;
+    void run(const Map &in, const float *w, Map &out, Buffer &scratch, int threads) const {
         long h = scheme == UPSCALED ? in.h * 2 : scheme == SUMMED ? in.h / 2 : in.h;
-        long w = scheme == UPSCALED ? in.w * 2 : scheme == SUMMED ? in.w / 2 : in.w;
-        out.shape(in.n, K, h, w, threads);
+        long width = scheme == UPSCALED ? in.w * 2 : scheme == SUMMED ? in.w / 2 : in.w;
+        out.shape(in.n, padded_filters(), h, width, threads);
+        long tiles = in.n * ((h + SIDE[scheme] - 1) / SIDE[scheme]) * ((width + SIDE[scheme] - 1) / SIDE[scheme]);
+        long values = POINTS[scheme] * (depth() + padded_filters()); // of v and m, for a tile
+        long block = std::max(LEAST, std::min(CACHE / values, MOST)) / ROWS * ROWS;
+        bool few = (tiles + block - 1) / block < std::max(4, 2 * threads);
+        if (few || POINTS[scheme] * depth() * padded_filters() > large) by_filters(in, w, out, tiles, scratch, threads);
+        else by_tiles(in, w, out, tiles, block, scratch, threads);
+    }
+
+    // Many tiles: each thread takes blocks of them. All filters are transformed before.
+    void by_tiles(const Map &in, const float *w, Map &out, long tiles, long block, Buffer &scratch, int threads) const {
+        int side = SIDE[scheme], points = POINTS[scheme];
         long tiles_y = (out.h + side - 1) / side, tiles_x = (out.w + side - 1) / side;
-        long tiles = in.n * tiles_y * tiles_x;
-        // as many tiles at a time as keep v and m in the second-level cache
-        long block = (3 << 19) / (points * (long)sizeof(float) * (D + K)) / 6 * 6;
-        block = std::max(24l, std::min(block, 192l));
-        long blocks = (tiles + block - 1) / block;
-        if (blocks >= std::max(4, 2 * threads)) {
-            // enough of them: each thread takes whole blocks
-            size_t v_step = (size_t)block * D, m_step = (size_t)block * K, size = points * (v_step + m_step);
-            float *buffers = scratch.get(size * threads);
+        long K = padded_filters(), D = depth(), panels = K / 16, blocks = (tiles + block - 1) / block;
+        long piece = one_point() ? D : std::min(PIECE, D);
+        size_t v_step = spread(block * up_to(D, piece)), m_step = spread(block * K), size = points * (v_step + m_step);
+        size_t u_step = spread(panels * D * 16);
+        float *u = scratch.get(points * u_step + size * threads), *buffers = u + points * u_step;
 #pragma omp parallel num_threads(threads)
-            {
-                float *v = buffers + size * omp_get_thread_num(), *m = v + points * v_step;
+        {
+#pragma omp for
+            for (long p = 0; p < panels; p++)
+                transform_filters(w, p, 0, inputs(), u + p * D * 16, one_point() ? inputs() * 16 : u_step);
+            float *v = buffers + size * omp_get_thread_num(), *m = v + points * v_step;
 #pragma omp for schedule(dynamic)
-                for (long b = 0; b < blocks; b++) {
-                    long first = b * block, count = std::min(block, tiles - first);
-                    for (long t = 0; t < count; t++)
-                        transform_tile(in, first + t, tiles_y, tiles_x, v + t * D, v_step);
-                    for (long k = 0; k < points * panels; k++)
-                        products(v + k / panels * v_step, D, count, u.data + k * D * 16,
-                                 m + k / panels * m_step + k % panels * 16, K);
-                    for (long t = 0; t < count; t++)
-                        finish_tile(out, first + t, tiles_y, tiles_x, m + t * K, m_step);
+            for (long b = 0; b < blocks; b++) {
+                long first = b * block, count = std::min(block, tiles - first);
+                for (long t = 0; t < count; t++)
+                    transform_tile(in, first + t, tiles_y, tiles_x, v + t * piece, v_step, block * piece);
+                for (int point = 0; point < points; point++)
+                    for (long c = 0; c < D; c += piece)
+                        products(v + point * v_step + c * block, piece, std::min(piece, D - c), count,
+                                 u + point * u_step + c * 16, D * 16, panels, m + point * m_step, K, c > 0);
+                for (long t = 0; t < count; t++) finish_tile(out, first + t, tiles_y, tiles_x, m + t * K, m_step);
+            }
+        }
+    }
+
+    // Few tiles, or large filters: each thread takes panels of filters, and transforms as much of them at a time as
+    // stays in its second-level cache.
+    void by_filters(const Map &in, const float *w, Map &out, long tiles, Buffer &scratch, int threads) const {
+        int side = SIDE[scheme], points = POINTS[scheme];
+        long tiles_y = (out.h + side - 1) / side, tiles_x = (out.w + side - 1) / side;
+        long K = padded_filters(), D = depth(), panels = K / 16;
+        long groups = (tiles + group - 1) / group, block = (tiles + groups - 1) / groups;
+        long piece = one_point() ? D : std::min(PIECE, D);
+        size_t v_step = spread(block * up_to(D, piece)), m_step = spread(block * K), size = points * spread(piece * 16 * TOGETHER);
+        float *buffers = scratch.get(size * threads + points * (v_step + m_step));
+        float *v = buffers + size * threads, *m = v + points * v_step;
+#pragma omp parallel num_threads(threads)
+        for (long first = 0; first < tiles; first += block) {
+            long count = std::min(block, tiles - first);
+#pragma omp for
+            for (long t = 0; t < count; t++)
+                transform_tile(in, first + t, tiles_y, tiles_x, v + t * piece, v_step, block * piece);
+            for (long c = 0; c < D; c += piece) {
+                long d = std::min(piece, D - c);
+#pragma omp for schedule(dynamic)
+                for (long p = 0; p < panels; p += TOGETHER) {
+                    float *u = buffers + size * omp_get_thread_num();
+                    long together = std::min(TOGETHER, panels - p);
+                    size_t u_step = one_point() ? inputs() * 16 : spread(together * d * 16);
+                    for (long i = 0; i < together; i++) transform_filters(w, p + i, c, one_point() ? inputs() : c + d, u + i * d * 16, u_step);
+                    for (int point = 0; point < points; point++)
+                        products(v + point * v_step + c * block, piece, d, count, u + point * u_step, d * 16, together,
+                                 m + point * m_step + p * 16, K, c > 0);
                 }
             }
-        } else {
-            // few tiles and large filters: the threads share out the filters, so that each is read once
-            size_t v_step = (size_t)tiles * D, m_step = (size_t)tiles * K;
-            float *v = scratch.get(points * (v_step + m_step)), *m = v + points * v_step;
-#pragma omp parallel num_threads(threads)
-            {
 #pragma omp for
-                for (long t = 0; t < tiles; t++) transform_tile(in, t, tiles_y, tiles_x, v + t * D, v_step);
-#pragma omp for schedule(dynamic, 4)
-                for (long k = 0; k < points * panels; k++)
-                    products(v + k / panels * v_step, D, tiles, u.data + k * D * 16,
-                             m + k / panels * m_step + k % panels * 16, K);
-#pragma omp for
-                for (long t = 0; t < tiles; t++) finish_tile(out, t, tiles_y, tiles_x, m + t * K, m_step);
-            }
+            for (long t = 0; t < count; t++) finish_tile(out, first + t, tiles_y, tiles_x, m + t * K, m_step);
         }
     }
 };
 
 // --- to and from Theano's layout ------------------------------------------------------------------------------
-
-// Eight rows of eight, `from` and `to` floats apart, to their columns.
-inline void transpose(const float *x, long from, float *y, long to) {
-    v8 r[8], s[8];
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; i++) r[i] = load(x + i * from);
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; i += 2) s[i] = _mm256_unpacklo_ps(r[i], r[i + 1]), s[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; i += 4)
-        for (int j = 0; j < 2; j++) {
-            r[i + 2 * j] = _mm256_shuffle_ps(s[i + j], s[i + j + 2], 0x44);
-            r[i + 2 * j + 1] = _mm256_shuffle_ps(s[i + j], s[i + j + 2], 0xEE);
-        }
-#pragma GCC unroll 8
-    for (int i = 0; i < 4; i++) {
-        store(y + i * to, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
-        store(y + (i + 4) * to, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
-    }
-}
 
 // x is (n, channels, h, w), of which out gets images [0, out.n).
 inline void pack(const float *x, long channels, Map &out, int threads) {
@@ -480,13 +546,14 @@ inline void pack(const float *x, long channels, Map &out, int threads) {
 #pragma omp parallel for collapse(2) num_threads(threads)
     for (long i = 0; i < out.n; i++)
         for (long r = 0; r < out.h; r++)
-            for (long c = 0; c < out.channels; c += 8) {
+            for (long c = 0; c < out.channels; c += 4) {
                 const float *from = x + (i * channels + c) * area + r * out.w;
                 float *to = out.at(i, r, 0) + c;
                 long j = 0;
-                if (c + 8 <= channels)
-                    for (; j + 8 <= out.w; j += 8) transpose(from + j, area, to + j * out.channels, out.channels);
-                for (long k = 0; k < std::min(8l, out.channels - c); k++)
+                if (c + 4 <= channels)
+                    for (; j + 4 <= out.w; j += 4)
+                        transpose(from + j, area, to + j * out.channels, out.channels);
+                for (long k = 0; k < std::min(4l, out.channels - c); k++)
                     for (long l = j; l < out.w; l++) to[l * out.channels + k] = c + k < channels ? from[k * area + l] : 0;
             }
 }
@@ -496,13 +563,14 @@ inline void unpack(const Map &in, long channels, float *y, int threads) {
 #pragma omp parallel for collapse(2) num_threads(threads)
     for (long i = 0; i < in.n; i++)
         for (long r = 0; r < in.h; r++)
-            for (long c = 0; c < channels; c += 8) {
+            for (long c = 0; c < channels; c += 4) {
                 const float *from = in.at(i, r, 0) + c;
                 float *to = y + (i * channels + c) * area + r * in.w;
                 long j = 0;
-                if (c + 8 <= channels)
-                    for (; j + 8 <= in.w; j += 8) transpose(from + j * in.channels, in.channels, to + j, area);
-                for (long k = 0; k < std::min(8l, channels - c); k++)
+                if (c + 4 <= channels)
+                    for (; j + 4 <= in.w; j += 4)
+                        transpose(from + j * in.channels, in.channels, to + j, area);
+                for (long k = 0; k < std::min(4l, channels - c); k++)
                     for (long l = j; l < in.w; l++) to[k * area + l] = from[l * in.channels + k];
             }
 }
