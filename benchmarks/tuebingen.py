@@ -94,7 +94,8 @@ def main():
         read = reading(folder)
     print(f'{options.images} images of the sizes of MIT1003, {FIXATIONS} fixations each; processor time')
     print(f'{"":28} {"s":>8} {"ms an image":>12} {"of reading":>11}')
-    for name, taken in (('reading the maps', read), ('04 --protocol tuebingen', whole)):
+    rows = {'reading the maps': read, '04 --protocol tuebingen': whole, 'of it all but reading': whole - read}
+    for name, taken in rows.items():
         print(f'{name:28} {taken:8.1f} {1000 * taken / options.images:12.2f} {taken / read:11.2f}')
     print(f'memory of 04 at most: {memory:.0f} MB')
 

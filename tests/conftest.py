@@ -13,7 +13,7 @@ if 'PYTEST_XDIST_WORKER' in os.environ:  # there are as many as cores
     os.environ.update({'PYTHONPATH': path} if path else {})
 
 from tests import allowed_skips
-from tests.helpers import processes
+from tests.helpers import processes, workers
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / 'tests' / 'golden'
@@ -25,30 +25,14 @@ sys.path[:0] = [str(ROOT), str(GOLDEN), *(str(GOLDEN / name) for name in ('metri
 pytest_configure = allowed_skips.pytest_configure
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """The tests of a group, or else of a file, run in one process; what takes longest begins first."""
-    for item in items:
-        if 'float64' in item.fixturenames:
-            item.add_marker(pytest.mark.xdist_group('float64'))
-        elif not item.get_closest_marker('xdist_group'):
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
-    items.sort(key=lambda item: FIRST.index(_group(item)) if _group(item) in FIRST else len(FIRST))
+    """The groups of tests that take longest begin first."""
+    items.sort(key=lambda item: workers.place(item.nodeid))
 
 
-def _group(item):
-    """The name that pytest-xdist makes of an item's groups."""
-    return '_'.join(sorted({mark.args[0] for mark in item.iter_markers('xdist_group')}))
-
-
-FIRST = [
-    'networks',
-    'float64_networks',
-    'test_training.py',
-    'test_predict.py',
-    'test_evaluate.py',
-    'networks_sanitised',
-]
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return workers.scheduler(config, log)
 
 
 @pytest.fixture(scope='session')
@@ -103,6 +87,7 @@ def script(name, *arguments, cwd=None, timeout=600, fresh=False, **environment):
     `fresh` for a Python of its own, where it would be forked from one that has imported the packages.
     """
     texts = [os.fsdecode(a) if isinstance(a, (bytes, os.PathLike)) else str(a) for a in arguments]
+    fresh = fresh or environment.keys() - {'OMP_NUM_THREADS'}
     environment = {**os.environ, **environment}
     if not fresh and processes.can_be_forked(environment):
         return processes.forked(
@@ -127,8 +112,9 @@ def run_python(code, *arguments, **environment):
     """What `code` prints, run by another Python."""
     prelude = f'import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests" / "golden")!r}]\n'
     texts = [prelude + code, *map(str, arguments)]
+    fresh = environment.keys() - {'OMP_NUM_THREADS'}
     environment = {**os.environ, **environment}
-    if processes.can_be_forked(environment):
+    if not fresh and processes.can_be_forked(environment):
         result = processes.forked(processes.run_code, *texts, environment=environment)
         result.check_returncode()
         return result.stdout

@@ -11,7 +11,6 @@ from tests.conftest import passes_when_compiled
 from tests.helpers import networks
 from tests.helpers.engines import needs_cpp
 
-pytestmark = pytest.mark.xdist_group('networks')
 T = theano.tensor
 
 
@@ -40,7 +39,6 @@ def test_they_run_on_this_cpu():
 
 
 @needs_cpp
-@pytest.mark.xdist_group('sanitised')
 def test_every_gradient_against_plain_sums_in_float64(tmp_path):
     """Odd channel counts, sides of 1 to 256, any number of threads: tests/convolutions_check.cpp."""
     passes_when_compiled('convolutions_check.cpp', tmp_path)

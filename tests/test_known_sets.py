@@ -373,3 +373,11 @@ def test_a_blurred_map_in_a_cell_of_toronto(copied):
     assert len(data_set.fixations(data_set.records[0]).points) == 51
     with pytest.raises(Unreadable, match='origfixdata.mat: image 2: its pixels form blobs'):
         data_set.fixations(data_set.records[1])
+
+
+def test_the_self_check_holds_other_sets_to_no_number_of_salicon(layouts, capsys):
+    folder, _ = layouts
+    evaluate.main(['--self-check', '--fixations', str(folder / 'MIT1003')])
+    printed = capsys.readouterr().out
+    assert 'AUC-Judd of ground truth itself' in printed
+    assert '2.589' not in printed and 'all of SALICON' not in printed

@@ -14,7 +14,6 @@ from tests.conftest import GOLDEN
 from tests.helpers import networks, trajectory
 from utils import architecture
 
-pytestmark = pytest.mark.xdist_group('networks')
 NETWORK = GOLDEN / 'network'
 EPSILON = 1e-6
 

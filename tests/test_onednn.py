@@ -12,7 +12,6 @@ from tests.conftest import run_python
 from tests.helpers import networks
 from tests.helpers.engines import needs_onednn
 
-pytestmark = pytest.mark.xdist_group('networks')
 T = theano.tensor
 
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.helpers.evaluation_data import SIZE, fixation_map, points, saliency_map
+from tests.helpers.evaluation_data import SIZE, points, saliency_map
 from utils.evaluation import page, tables
 from utils.evaluation.ground_truth import GroundTruth
 from utils.evaluation.scores import Settings, described, summary
@@ -37,8 +37,7 @@ def pictures(stems):
     """One without an image, one without anything."""
     for number, stem in enumerate(stems):
         image = np.full((*SIZE, 3), (200, 40, 40), np.uint8) if number else None
-        blurred = cv2.GaussianBlur(fixation_map(number).astype(float), (0, 0), 5)
-        made = page.picture(saliency_map(number), points(number), blurred, image)
+        made = page.picture(saliency_map(number), points(number), SIZE, 5, image)
         yield stem, (made if stem != 'nothing there' else None)
 
 
@@ -124,20 +123,19 @@ def test_names_are_text(small):
 def test_panels_of_a_picture():
     blurred = np.zeros((300, 400))
     blurred[100:200, 100:300] = 1
-    found = page.picture(
-        saliency_map(0), np.array([[10, 10], [299, 399]]), blurred, np.zeros((600, 800, 3), np.uint8)
-    )
+    image = np.zeros((600, 800, 3), np.uint8)
+    found = page.picture(saliency_map(0), np.array([[10, 10], [299, 399]]), (300, 400), blurred, image)
     columns, rows = found.aspect
     panels = cv2.imdecode(np.frombuffer(found.jpeg, np.uint8), cv2.IMREAD_COLOR)
     assert (columns, rows) == (224, 168) and panels.shape == (168, 4 * 224, 3) and found.without == ()
-    image, truth, shown, overlay = np.split(panels, 4, axis=1)
-    assert image.max() < 10 and shown.max() > 240 and shown.min() < 15
+    small, truth, shown, overlay = np.split(panels, 4, axis=1)
+    assert small.max() < 10 and shown.max() > 240 and shown.min() < 15
     assert truth[84, 112].min() > 240 and truth[150, 20].max() < 15
     dot = truth[5, 5].astype(int)
     assert dot[2] > dot[0] + 80, 'fixations are dots of another colour'
     assert np.ptp(overlay.astype(int), axis=2).max() > 100
-    small = page.picture(saliency_map(0), np.zeros((0, 2), int), np.zeros((20, 30)))
-    assert small.aspect == (30, 20) and small.without == ('image', 'overlay')
+    bare = page.picture(saliency_map(0), np.zeros((0, 2), int), (20, 30), 4)
+    assert bare.aspect == (30, 20) and bare.without == ('image', 'overlay')
 
 
 def test_beyond_300_images_pictures_are_files_beside_it(tmp_path, monkeypatch):
@@ -214,13 +212,13 @@ class Opened:
         element.click()
 
     def click_head(self, name):
-        head = next(h for h in self.all('#images th') if h.text.split()[0] == name)
+        head = next(h for h in self.all('#images thead th') if h.text.split()[0] == name)
         self.click(head.find_element('css selector', 'button'))
         return head.get_attribute('aria-sort')
 
     def name_button(self, name):
         row = next(row for row in self.all('#images tr[data-name]') if row.get_attribute('data-name') == name)
-        return row.find_element('css selector', 'td.name button')
+        return row.find_element('css selector', '.name button')
 
     def until(self, holds):
         """Waits until `holds()`; what a browser does of a click, it does in its own time."""
@@ -353,7 +351,7 @@ class TestInABrowser:
         right = 'return document.querySelector("tr.details img").getBoundingClientRect().right'
         assert opened.run(right) <= width
         colours = opened.run(
-            """const shown = 'h1, td, th button, dt, dd, caption, .quiet, a, td.name button';
+            """const shown = 'h1, td, th button, dt, dd, caption, .quiet, a, .name button';
             return [...document.querySelectorAll(shown)].filter(e => e.textContent.trim()).map(e => {
               const style = (element) => getComputedStyle(element);
               let behind = e;

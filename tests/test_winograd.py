@@ -15,7 +15,6 @@ from tests.helpers import networks
 from tests.helpers.engines import ONEDNN, needs_cpp
 from tests.helpers.float64 import LARGE, MAPS
 
-pytestmark = pytest.mark.xdist_group('networks')
 T = theano.tensor
 get_output, set_all_param_values = lasagne.layers.get_output, lasagne.layers.set_all_param_values
 
@@ -33,7 +32,6 @@ def test_they_run_on_this_cpu():
 
 
 @needs_cpp
-@pytest.mark.xdist_group('sanitised')
 def test_every_transform_against_plain_sums_in_float64(tmp_path):
     """Odd channel counts, sides of 1 to 48, any number of threads and images: tests/winograd_check.cpp."""
     passes_when_compiled('winograd_check.cpp', tmp_path)

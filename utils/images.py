@@ -57,11 +57,14 @@ def decode_rgb(data, path, ignore_orientation=False):
 
 
 def size_of_image(data):
-    """(rows, columns) of an image as it is stored, from its first bytes; None where Pillow cannot tell."""
-    return _looked_at(io.BytesIO(data), lambda image: (image.height, image.width))
+    """(rows, columns) of an image as it is stored, from its first bytes; None where Pillow cannot tell.
+
+    Of those so large that Pillow refuses to look, a size as large as that.
+    """
+    return _looked_at(io.BytesIO(data), lambda image: (image.height, image.width), too_large=(2**14, 2**14))
 
 
-def _looked_at(file, look):
+def _looked_at(file, look, too_large=None):
     """What `look` says of an image that Pillow has opened but not decoded; None where it cannot."""
     from PIL import Image
 
@@ -70,6 +73,8 @@ def _looked_at(file, look):
         try:
             with Image.open(file) as image:
                 return look(image)
+        except Image.DecompressionBombError:
+            return too_large
         except Exception:  # whatever its plug-ins stumble on; decoding will say what is wrong
             return None
 

@@ -74,7 +74,7 @@ def fixated(array, path, lossy=False):
     if array.dtype.kind in 'fi' and (array < 0).any():
         raise Unreadable(f'{path}: no fixation map, since it has negative values')
     # Several colours stand for several observers; a fixation is what is not black.
-    values = array if array.ndim == 2 else array.sum(axis=2, dtype=np.float64)
+    values = array if array.ndim == 2 else _colours(array, path).sum(axis=2, dtype=np.float64)
     _refuse_blurred(values, path)
     return values != 0
 
@@ -150,6 +150,12 @@ def _not_fixations(values):
     beside = _share(marked, _FOUR)[top]
     if len(beside) > 1 and beside.mean() > 0.85 and beside.mean() - around[top].mean() > 0.5:
         return 'its highest values lie in the midst of lower ones, as in a blurred map'
+    kinds, counts = np.unique(held, return_counts=True)
+    low, crowded = held < kinds[counts.argmax()], neighbours * 8 > 1.5
+    if low.any() and crowded[low].all() and crowded[~low].mean() ** np.count_nonzero(low) < 0.005:
+        return (
+            'its lowest values lie between higher ones, as in a map that was blurred and cut to a few levels'
+        )
     return None
 
 
@@ -221,11 +227,7 @@ def _log_sum_exp(array):
 
 
 def _one_channel(array, path, lossy):
-    if array.shape[2] == 1:
-        return array[:, :, 0]
-    if array.shape[2] not in (2, 3, 4):
-        raise Unreadable(f'{path}: not a map: {array.shape[2]} channels')
-    colours = array[:, :, : 1 if array.shape[2] == 2 else 3]  # what is beyond is alpha
+    colours = _colours(array, path)
     first = colours[:, :, :1]
     if lossy:
         spread = int((colours.max(axis=2).astype(int) - colours.min(axis=2)).max())
@@ -237,6 +239,13 @@ def _one_channel(array, path, lossy):
             f'{path}: a coloured picture, not a map: its channels differ; save the map itself, not a heat map'
         )
     return cv2.cvtColor(colours, cv2.COLOR_BGR2GRAY) if lossy and colours.shape[2] == 3 else first[:, :, 0]
+
+
+def _colours(array, path):
+    """The channels of an array, (rows, columns, 1 or 3), without alpha."""
+    if array.shape[2] > 4:
+        raise Unreadable(f'{path}: not a map: {array.shape[2]} channels')
+    return array[:, :, : 3 if array.shape[2] > 2 else 1]
 
 
 def check_shape(shape, size, path):

@@ -16,7 +16,8 @@ from utils.command_line import printable
 from utils.errors import Unreadable
 from utils.evaluation.figure3 import LOWER_IS_BETTER
 from utils.evaluation.maps import match, read_source
-from utils.evaluation.scores import as_scored
+from utils.evaluation.scores import as_scored, blur_of
+from utils.evaluation.tuebingen import blurred_fixations
 from utils.files import write_bytes
 from utils.images import encode, read_rgb, shrink
 from utils.parallel import in_order
@@ -45,32 +46,37 @@ class Picture(NamedTuple):
     without: tuple
 
 
-def picture(saliency_map, points, blurred, image=None):
+def picture(saliency_map, points, size, blurred, image=None):
     """The four panels of an image.
 
     Parameters
     ----------
-    saliency_map : float or uint8 array, shape (rows, columns)
+    saliency_map : float or uint8 array, shape (any, any)
         Stretched to its own range.
     points : int array, N x 2, (row, column)
         The fixations: dots on the blurred map.
-    blurred : float or uint8 array, shape (rows, columns)
-        Of the size of the image, to which the fixations belong.
+    size : (rows, columns)
+        Of the image, to which the fixations belong.
+    blurred : float or uint8 array, shape (any, any), or float
+        The blurred map of the fixations, or the sigma that they are blurred by, in pixels of the image.
     image : uint8 array, RGB, optional
 
     Returns
     -------
     Picture
     """
-    rows, columns = blurred.shape
-    scale = min(1, SIDE / max(rows, columns))
-    height, width = max(1, round(rows * scale)), max(1, round(columns * scale))
-    shown = _eight_bits(saliency_map, width, height)
+    scale = min(1, SIDE / max(size))
+    height, width = (max(1, round(side * scale)) for side in size)
+    points = ((points + 0.5) * (height / size[0], width / size[1])).astype(int)
+    if not isinstance(blurred, np.ndarray):
+        sigma = max(blurred * scale, 0.5)
+        blurred = blurred_fixations(points, (height, width), sigma) if len(points) else np.zeros((1, 1))
     truth = np.repeat(_eight_bits(blurred, width, height)[:, :, None], 3, axis=2)
-    for row, column in np.unique((points + 0.5) * (height / rows, width / columns), axis=0).astype(int):
+    for row, column in np.unique(points, axis=0):
         cv2.circle(truth, (int(column), int(row)), 1, (255, 140, 0), -1)
     grey = np.full((height, width, 3), 128, np.uint8)
     small = grey if image is None else shrink(image, width, height)
+    shown = _eight_bits(saliency_map, width, height)
     panels = [small, truth, np.repeat(shown[:, :, None], 3, axis=2), saliency_maps.overlay(small, shown)]
     without = ('image', 'overlay') if image is None else ()
     return Picture(encode(np.hstack(panels), '.jpg'), (width, height), without)
@@ -108,19 +114,19 @@ def pictures_of(files, truth, settings, images=None, workers=1):
         return read_rgb(path, settings.ignore_orientation) if path else None
 
     def read(stem):
+        points, size = truth.images[stem]
         try:
-            saliency_map, _ = as_scored(read_source(files[stem], settings.ignore_orientation), settings)
-            blurred = truth.blurred(stem)
+            # of a log density its exponential, whatever is scored of it
+            found = read_source(files[stem], settings.ignore_orientation)
+            saliency_map, _ = as_scored(found, settings._replace(density=None))
+            blurred = truth.blurred(stem) if truth.blurred_from else blur_of(truth, size, settings.protocol)
         except Unreadable:
             return stem, None
         try:
             image = read_image(stem)
         except Unreadable:
             image = None
-        size = truth.images[stem].size
-        if blurred.shape != size:
-            blurred = cv2.resize(np.asarray(blurred, np.float32), size[::-1])
-        return stem, picture(saliency_map, truth.images[stem].points.astype(int), blurred, image)
+        return stem, picture(saliency_map, points.astype(int), size, blurred, image)
 
     return lambda stems: in_order(read, stems, workers)
 
@@ -281,7 +287,9 @@ def _row(number, stem, report, link, pictures):
         )
     elif pictures:
         cells.append('<td class="picture"></td>')
-    cells.append(f'<td class="name"><button type="button" aria-expanded="false">{name}</button></td>')
+    cells.append(
+        f'<th scope="row" class="name"><button type="button" aria-expanded="false">{name}</button></th>'
+    )
     for metric in report.metrics:
         value = float(report.scores[stem][metric])
         if math.isnan(value):

@@ -16,6 +16,7 @@ from utils.command_line import counted, listed, progress, say
 from utils.data_sets.readers import LOG_DENSITY, MAP, NEGATIVE, SaliencyMap, another_shape
 from utils.errors import CouldNotStart, Unreadable
 from utils.evaluation import provenance, tuebingen
+from utils.evaluation.ground_truth import SIDE, SIGMA
 from utils.evaluation.maps import read_map, read_source
 from utils.evaluation.published import FIGURE3_METRICS
 from utils.parallel import in_order
@@ -232,14 +233,16 @@ def _tuebingen(saliency_map, stem, truth, settings):
         if not np.isfinite(values).all():
             raise ValueError('a log density with -inf in it cannot be scored as it is; --density exp can')
         others = truth.all_fixations().at(size) if 'sAUC' in wanted else None
-        sigma = blur_sigma(truth) if wanted & {'CC', 'KLDiv', 'SIM'} else None
+        sigma = blur_of(truth, size, 'tuebingen') if wanted & {'CC', 'KLDiv', 'SIM'} else None
         found.update(tuebingen.scores(tuebingen.resized(values, size), points, others, sigma))
     return {name: found.get(name, math.nan) for name in settings.metrics}
 
 
-def blur_sigma(truth):
-    """Of the protocol tuebingen, in pixels: the data set's, or what the benchmark has for MIT300."""
-    return truth.sigma or tuebingen.SIGMA
+def blur_of(truth, size, protocol):
+    """The sigma, in pixels, by which a protocol blurs the fixations of an image of a size."""
+    if protocol == 'tuebingen':
+        return truth.sigma or tuebingen.SIGMA
+    return truth.sigma or SIGMA * max(size) / SIDE
 
 
 def _seed(seed, stem):
@@ -408,7 +411,8 @@ def described(settings, truth, scored, resized=0, made_by=None):
         shown['samples'] = metrics.SAMPLES
         shown['others'] = len(truth.images) - 1
     else:
-        shown['ground truth'] = f'fixations blurred, sigma {blur_sigma(truth):g} pixels, borders reflected'
+        sigma = truth.sigma or tuebingen.SIGMA
+        shown['ground truth'] = f'fixations blurred, sigma {sigma:g} pixels, borders reflected'
         shown['others'] = len(truth.images) - 1
         if not truth.multiplicity:
             shown['repeated fixations'] = 'count once: the format cannot tell them'
