@@ -187,10 +187,10 @@ def _distutils():
 def _put_off_scipy():
     """More than half of what Theano takes to import is parts of SciPy, which it hardly ever uses.
 
-    Theano's `import scipy.special` and the like find an empty module, which `_put_back` removes: from then on
-    SciPy imports its parts when first asked for them. Of scipy.linalg.blas Theano keeps functions, so it gets
-    some that ask for SciPy's when called. It does without scipy.signal for good, which it has only for
-    convolving in Python, without a compiler, and which no SciPy of today has under the names that it asks for.
+    Theano's `import scipy.special` and the like find an empty module, which `_put_back` removes: from then
+    on SciPy imports its parts when first asked for them. Of scipy.linalg.blas Theano keeps functions, so it
+    gets some that ask for SciPy's when called. It does without scipy.signal for good: it has that only for
+    convolving in Python, without a compiler, and no SciPy of today has it under the names that Theano uses.
     """
     import scipy
 
