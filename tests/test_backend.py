@@ -372,4 +372,4 @@ later = scipy.special.erf(1), scipy.stats.norm.cdf(0), scipy.linalg.det(one), *s
 print(found, vector.tolist(), matrix.tolist(), [round(float(value), 6) for value in (erf, *later)])
 """
     expected = '[] [2.0, 2.0] [[1.0, 1.0], [1.0, 1.0]] [0.842701, 0.842701, 0.5, 0.0, 2.0]\n'
-    assert run_python(code) == expected
+    assert run_python(code, PYTHONHASHSEED='0') == expected  # a process of its own, not a fork
