@@ -87,6 +87,7 @@ def script(name, *arguments, cwd=None, timeout=600, fresh=False, **environment):
     `fresh` for a Python of its own, where it would be forked from one that has imported the packages.
     """
     texts = [os.fsdecode(a) if isinstance(a, (bytes, os.PathLike)) else str(a) for a in arguments]
+    fresh = fresh or environment.keys() - {'OMP_NUM_THREADS'}
     environment = {**os.environ, **environment}
     if not fresh and processes.can_be_forked(environment):
         return processes.forked(
@@ -111,8 +112,9 @@ def run_python(code, *arguments, **environment):
     """What `code` prints, run by another Python."""
     prelude = f'import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests" / "golden")!r}]\n'
     texts = [prelude + code, *map(str, arguments)]
+    fresh = environment.keys() - {'OMP_NUM_THREADS'}
     environment = {**os.environ, **environment}
-    if processes.can_be_forked(environment):
+    if not fresh and processes.can_be_forked(environment):
         result = processes.forked(processes.run_code, *texts, environment=environment)
         result.check_returncode()
         return result.stdout
@@ -128,7 +130,7 @@ def passes_when_compiled(name, folder):
     program = folder / 'check'
     flags = [flag for flag in native.FLAGS if flag not in ('-shared', '-fPIC', '-O3')]
     sanitisers = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all']
-    command = [theano.config.cxx, '-O1', '-g', '-mavx2', '-mfma', *flags, *sanitisers, '-o', str(program)]
+    command = [theano.config.cxx, '-O1', '-g', *native.vectors()[1], *flags, *sanitisers, '-o', str(program)]
     subprocess.run([*command, str(ROOT / 'tests' / name)], check=True)
     quietly = {**os.environ, 'OMP_WAIT_POLICY': 'passive'}  # more threads than cores
     result = subprocess.run([program], capture_output=True, text=True, check=False, env=quietly)

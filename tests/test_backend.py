@@ -12,7 +12,7 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
-from backend import CannotRun, checks, flags, theano
+from backend import CannotRun, checks, compile_folder, flags, theano
 from tests.conftest import GOLDEN, ROOT, script
 
 SMALL_FUNCTION = """
@@ -319,7 +319,8 @@ def test_a_file_where_the_compile_folder_should_be(tmp_path):
 @pytest.mark.parametrize('filled', [False, True])
 def test_a_compile_folder_on_a_read_only_disk(filled, small_disk):
     if filled:  # with what Theano has made in it while it could
-        (small_disk / 'cache' / 'compiledir_of_this_machine').mkdir(parents=True)
+        (small_disk / 'cache').mkdir()
+        (small_disk / 'cache' / compile_folder.own_name()).mkdir(mode=0o700)
     subprocess.run(['mount', '-o', 'remount,ro', str(small_disk)], check=True)
     sentence = refused(THEANO_FLAGS=f'base_compiledir="{small_disk / "cache"}"')
     assert 'Read-only file system' in sentence and str(small_disk / 'cache') in sentence

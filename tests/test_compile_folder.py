@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from backend import compile_folder
 from tests.conftest import GOLDEN, ROOT, script
 from tests.test_backend import SMALL_FUNCTION, ended, quiet, refused, start
 
@@ -104,7 +105,7 @@ def test_users_share_a_compiledir(shared):
 
 
 def test_a_folder_that_others_can_write_to(tmp_path):
-    name = f'compiledir_own-{sys.platform}-{platform.machine()}-{platform.python_version()}-{os.geteuid()}'
+    name = compile_folder.own_name()
     (tmp_path / name).mkdir()
     (tmp_path / name).chmod(0o777)
     sentence = refused(THEANO_FLAGS=f'base_compiledir={tmp_path}')

@@ -7,29 +7,40 @@ import itself (settings of Theano, what is imported, a broken environment) gets 
 import io
 import multiprocessing
 import os
+import re
 import runpy
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-HARMLESS = {'OMP_NUM_THREADS', 'OMP_WAIT_POLICY', 'PYTEST_CURRENT_TEST'}  # not looked at by an import
+# not looked at by an import, or set by backend when it is imported
+HARMLESS = {'OMP_NUM_THREADS', 'OMP_WAIT_POLICY', 'PYTEST_CURRENT_TEST', 'CPATH', 'THEANO_FLAGS'}
+ADDED = {
+    'cxx',
+    'floatX',
+    'blas.ldflags',
+    'gcc.cxxflags',
+    'base_compiledir',
+    'compiledir_format',
+}  # by backend
 _server = multiprocessing.get_context('forkserver')
 _server.set_forkserver_preload(['tests.helpers.imported'])
 
 
-def _without_harmless(environment):
+def _others(environment):
     return {name: value for name, value in environment.items() if name not in HARMLESS}
 
 
-_environment = _without_harmless(os.environ)
+_environment, _flags = _others(os.environ), os.environ.get('THEANO_FLAGS', '')
 
 
 def can_be_forked(environment):
-    """Whether a process with that environment would have imported the same."""
+    """Whether a process with that environment would have imported the same as the server."""
     flags = environment.get('THEANO_FLAGS', '')
-    on_the_cpu = 'device=' not in flags and 'THEANORC' not in environment
-    return on_the_cpu and _without_harmless(environment) == _environment
+    added = {*re.findall(r'([\w.]+)=', flags.removeprefix(_flags))}
+    same = flags.startswith(_flags) and added <= ADDED and 'floatX=float64' not in flags
+    return same and 'device=' not in flags and _others(environment) == _environment
 
 
 def forked(target, *arguments, cwd=None, timeout=600, environment):

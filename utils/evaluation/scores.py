@@ -387,6 +387,7 @@ def described(settings, truth, scored, resized=0, made_by=None):
         'images': scored,
         'layout': truth.layout,
         'data set': truth.set,
+        'repeated fixations': 'not told by its files' if truth.set and not truth.multiplicity else None,
         'fixation type': truth.fixation_type,
         'fixation filter': truth.fixation_filter,
         'maps resized': f'{resized} ({RESIZED_BY[settings.protocol]})',
