@@ -57,7 +57,8 @@ inline void copy(const float *p, long channels, float *v, long panel) {
 }
 
 // n[r][0..16) += sum_t z[t][r] v[t][0..16) for R rows; both have 16 values a tile.
-template <int R> inline __attribute__((always_inline)) void add_products(const float *z, const float *v, long tiles, float *n) {
+template <int R>
+inline __attribute__((always_inline)) void add_products(const float *z, const float *v, long tiles, float *n) {
     const int N = 16 / LANES;
     floats sum[R][N];
 #pragma GCC unroll 16
@@ -114,7 +115,8 @@ void convolve(const float *x, const float *w, float *y, long n, long h, long wid
 
 // Adds to `sums`, whose layout is N[point][panel of 16 channels][filter][16], what the images in the maps give.
 void add_tiles(Scheme scheme, const Map &in, const Map &gradient, float *sums, Buffer &scratch, int threads) {
-    long C = scheme == DIRECT ? 9 * in.channels : in.channels, K = gradient.channels, side = SIDE[scheme], stride = STRIDE[scheme], points = POINTS[scheme];
+    long C = scheme == DIRECT ? 9 * in.channels : in.channels, K = gradient.channels;
+    long side = SIDE[scheme], stride = STRIDE[scheme], points = POINTS[scheme];
     long tiles_y = (gradient.h + side - 1) / side, tiles_x = (gradient.w + side - 1) / side;
     long tiles = in.n * tiles_y * tiles_x, block = std::min(tiles, BLOCK), panel = 16 * block;
     size_t v_step = (size_t)block * C, z_step = (size_t)block * K;
@@ -124,11 +126,13 @@ void add_tiles(Scheme scheme, const Map &in, const Map &gradient, float *sums, B
         long count = std::min(block, tiles - first);
 #pragma omp for
         for (long t = 0; t < count; t++) {
-            long i = (first + t) / (tiles_y * tiles_x), ty = (first + t) / tiles_x % tiles_y, tx = (first + t) % tiles_x;
+            long i = (first + t) / (tiles_y * tiles_x);
+            long ty = (first + t) / tiles_x % tiles_y, tx = (first + t) % tiles_x;
             const float *p = in.at(i, ty * stride - 1, tx * stride - 1), *q = gradient.at(i, ty * side, tx * side);
             if (scheme == DIRECT) {
                 for (int s = 0; s < 9; s++)
-                    copy(p + s / 3 * in.row() + s % 3 * in.pixel(), in.channels, v + place<16>(s * in.channels, panel) + 16 * t, panel);
+                    copy(p + s / 3 * in.row() + s % 3 * in.pixel(), in.channels,
+                         v + place<16>(s * in.channels, panel) + 16 * t, panel);
                 copy(q, K, z + 16 * t, panel);
             } else if (scheme == F4) {
                 transform_f4<16>(p, in, v + 16 * t, v_step, panel);
@@ -162,7 +166,7 @@ void fold(Scheme scheme, float *sums, long K, long C, long filters, long channel
         return;
     }
     int side = scheme == F4 ? 6 : 3;
-    const double(*G)[3] = scheme == F4 ? G_F4 : G_UPSCALED;
+    const double (*G)[3] = scheme == F4 ? G_F4 : G_UPSCALED;
 #pragma omp parallel for collapse(2) num_threads(threads)
     for (long c = 0; c < C; c += 16)
         for (long k = 0; k < filters; k++) {
@@ -217,7 +221,8 @@ int convolution(int task, int upscaled, int flip, const float *a, const float *b
                 long filters, long h, long w, int threads) {
     try {
         if (task == GRADIENT_OF_FILTERS) {
-            gradient_of_filters(upscaled ? UPSCALED : fitting(h, w, n), flip, a, b, result, n, channels, filters, h, w, threads);
+            gradient_of_filters(upscaled ? UPSCALED : fitting(h, w, n), flip, a, b, result, n, channels, filters, h, w,
+                                threads);
             return 0;
         }
         bool forward = task == FORWARD;

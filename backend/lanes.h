@@ -60,10 +60,10 @@ inline void transpose(const float *x, long from, float *y, long to) {
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) memcpy(&r[i], x + i * from, 16);
 #if defined(__clang__)
-#define INTERLEAVED(a, b, i, j) __builtin_shufflevector(a, b, i, i + 4, j, j + 4)
+#define INTERLEAVED(a, b, i, j) __builtin_shufflevector(a, b, i, (i) + 4, j, (j) + 4)
 #else
     typedef int32_t indices __attribute__((vector_size(16)));
-#define INTERLEAVED(a, b, i, j) __builtin_shuffle(a, b, indices{i, i + 4, j, j + 4})
+#define INTERLEAVED(a, b, i, j) __builtin_shuffle(a, b, indices{i, (i) + 4, j, (j) + 4})
 #endif
 #pragma GCC unroll 2
     for (int i = 0; i < 2; i++) {

@@ -14,7 +14,7 @@ from pathlib import Path
 from backend import compile_lock, notices
 
 FLAGS = ('-O3', '-std=c++14', '-ffp-contract=fast', '-fopenmp', '-fPIC', '-shared')
-# what a CPU must be able to do, in the kernel's words -> the name of its vectors, and the compiler's flags for them
+# what a CPU must be able to do, in the kernel's words; the name of its vectors; the compiler's flags for them
 VECTORS = (
     ({'avx512f', 'avx2', 'fma'}, 'AVX-512', ('-mavx512f', '-mavx2', '-mfma')),
     ({'avx2', 'fma'}, 'AVX2 and FMA', ('-mavx2', '-mfma')),

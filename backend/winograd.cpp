@@ -47,7 +47,7 @@ void weighted_sum(const Map &in, const float *w, float *y, int threads) {
 // --- chains ---------------------------------------------------------------------------------------------------
 
 enum Kind { CONVOLUTION, UPSCALED_CONVOLUTION, POOL, WEIGHTED_SUM };
-const long FEW_CHANNELS = 8;         // below this an image's channels are not padded to 16
+const long FEW_CHANNELS = 8;          // below this an image's channels are not padded to 16
 const long PIXELS_AT_A_TIME = 196608; // of a batch, so that its memory is bounded and large filters are read less often
 
 struct Step {

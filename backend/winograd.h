@@ -63,7 +63,7 @@ struct Buffer {
     float *data = nullptr;
     size_t size = 0;
     Buffer() {}
-    Buffer(Buffer &&other) : data(other.data), size(other.size) { other.data = nullptr, other.size = 0; }
+    Buffer(Buffer &&other) noexcept : data(other.data), size(other.size) { other.data = nullptr, other.size = 0; }
     ~Buffer() { free(data); }
     float *get(size_t n) {
         if (n > size) {
@@ -87,7 +87,9 @@ struct Map {
     long rows() const { return up_to(h, 4) + 2; }
     long pixel() const { return channels; }           // floats from a pixel to its right neighbour
     long row() const { return columns() * channels; } // to the one below
-    float *at(long i, long y, long x) const { return buffer.data + ((i * rows() + y + 1) * columns() + x + 1) * channels; }
+    float *at(long i, long y, long x) const {
+        return buffer.data + ((i * rows() + y + 1) * columns() + x + 1) * channels;
+    }
 
     void shape(long n_, long channels_, long h_, long w_, int threads) {
         n = n_, channels = channels_, h = h_, w = w_;
@@ -192,8 +194,7 @@ inline void outputs_of(const floats *m, int from, floats *y, int to) {
 template <long WIDTH> inline long place(long channel, long apart) { return channel / WIDTH * apart + channel % WIDTH; }
 
 inline void transform_direct(const float *p, const Map &in, float *v) {
-    for (int i = 0; i < 3; i++)
-        memcpy(v + i * 3 * in.channels, p + i * in.row(), 3 * in.channels * sizeof(float));
+    for (int i = 0; i < 3; i++) memcpy(v + i * 3 * in.channels, p + i * in.row(), 3 * in.channels * sizeof(float));
 }
 
 // Of N x N pixels, by one axis after the other, to 36 points.
@@ -221,8 +222,7 @@ template <long WIDTH> inline void transform_f4(const float *p, const Map &in, fl
     transform_square<WIDTH, 6, points_of>(p, in, v, step, apart);
 }
 
-template <long WIDTH>
-inline void transform_upscaled(const float *p, const Map &in, float *v, size_t step, long apart) {
+template <long WIDTH> inline void transform_upscaled(const float *p, const Map &in, float *v, size_t step, long apart) {
     long row = in.row(), pixel = in.pixel();
     for (long c = 0; c < in.channels; c += LANES) {
         floats half[3][3];
@@ -354,15 +354,16 @@ inline void panel_products(const float *v, long row, long depth, long tiles, con
         long d = std::min(PIECE, depth - c), t = 0;
         const float *from = v + c, *by = u + 16 * c;
         bool add = more || c > 0;
-        for (; t + ROWS <= tiles; t += ROWS) product<ROWS, P>(from + t * row, row, d, by, panel, m + t * step, step, add);
+        for (; t + ROWS <= tiles; t += ROWS)
+            product<ROWS, P>(from + t * row, row, d, by, panel, m + t * step, step, add);
         for (; t + 2 <= tiles; t += 2) product<2, P>(from + t * row, row, d, by, panel, m + t * step, step, add);
         if (t < tiles) product<1, P>(from + t * row, row, d, by, panel, m + t * step, step, add);
     }
 }
 
 // And for any number of panels.
-inline void products(const float *v, long row, long depth, long tiles, const float *u, long panel, long panels, float *m,
-                     long step, bool more) {
+inline void products(const float *v, long row, long depth, long tiles, const float *u, long panel, long panels,
+                     float *m, long step, bool more) {
     long p = 0;
     for (; p + PANELS <= panels; p += PANELS)
         panel_products<PANELS>(v, row, depth, tiles, u + p * panel, panel, m + 16 * p, step, more);
@@ -431,7 +432,8 @@ struct Convolution {
 
     void gather_transposed(const float *w, long panel, long c, long n, float *g) const {
         for (long i = 0; i < n; i++)
-            gather_rows(w + ((c + i) * filters + 16 * panel) * 9, 9, std::min(16l, filters - 16 * panel), 9, g + i * 9 * 16);
+            gather_rows(w + ((c + i) * filters + 16 * panel) * 9, 9, std::min(16l, filters - 16 * panel), 9,
+                        g + i * 9 * 16);
     }
 
     void transform_channel(const float *taps, long from, float *u, size_t step) const {
@@ -453,10 +455,12 @@ struct Convolution {
     }
 
     void finish_tile(const Map &out, long tile, long tiles_y, long tiles_x, const float *m, size_t step) const {
-        long i = tile / (tiles_y * tiles_x), y = tile / tiles_x % tiles_y * SIDE[scheme], x = tile % tiles_x * SIDE[scheme];
+        long i = tile / (tiles_y * tiles_x);
+        long y = tile / tiles_x % tiles_y * SIDE[scheme], x = tile % tiles_x * SIDE[scheme];
         float *q = out.at(i, y, x);
         floats least = all(rectified ? 0 : -INFINITY);
-        if (scheme == F4) finish_f4(m, step, bias.data, least, out, q, std::min(4l, out.h - y), std::min(4l, out.w - x));
+        if (scheme == F4)
+            finish_f4(m, step, bias.data, least, out, q, std::min(4l, out.h - y), std::min(4l, out.w - x));
         else if (scheme == UPSCALED) finish_upscaled(m, step, bias.data, least, out, q);
         else finish_direct(m, bias.data, least, out, q);
     }
@@ -510,7 +514,8 @@ struct Convolution {
         long K = padded_filters(), D = depth(), panels = K / 16;
         long groups = (tiles + group - 1) / group, block = (tiles + groups - 1) / groups;
         long piece = one_point() ? D : std::min(PIECE, D);
-        size_t v_step = spread(block * up_to(D, piece)), m_step = spread(block * K), size = points * spread(piece * 16 * TOGETHER);
+        size_t v_step = spread(block * up_to(D, piece)), m_step = spread(block * K);
+        size_t size = points * spread(piece * 16 * TOGETHER);
         float *buffers = scratch.get(size * threads + points * (v_step + m_step));
         float *v = buffers + size * threads, *m = v + points * v_step;
 #pragma omp parallel num_threads(threads)
@@ -526,7 +531,8 @@ struct Convolution {
                     float *u = buffers + size * omp_get_thread_num();
                     long together = std::min(TOGETHER, panels - p);
                     size_t u_step = one_point() ? inputs() * 16 : spread(together * d * 16);
-                    for (long i = 0; i < together; i++) transform_filters(w, p + i, c, one_point() ? inputs() : c + d, u + i * d * 16, u_step);
+                    for (long i = 0; i < together; i++)
+                        transform_filters(w, p + i, c, one_point() ? inputs() : c + d, u + i * d * 16, u_step);
                     for (int point = 0; point < points; point++)
                         products(v + point * v_step + c * block, piece, d, count, u + point * u_step, d * 16, together,
                                  m + point * m_step + p * 16, K, c > 0);
@@ -551,10 +557,10 @@ inline void pack(const float *x, long channels, Map &out, int threads) {
                 float *to = out.at(i, r, 0) + c;
                 long j = 0;
                 if (c + 4 <= channels)
-                    for (; j + 4 <= out.w; j += 4)
-                        transpose(from + j, area, to + j * out.channels, out.channels);
+                    for (; j + 4 <= out.w; j += 4) transpose(from + j, area, to + j * out.channels, out.channels);
                 for (long k = 0; k < std::min(4l, out.channels - c); k++)
-                    for (long l = j; l < out.w; l++) to[l * out.channels + k] = c + k < channels ? from[k * area + l] : 0;
+                    for (long l = j; l < out.w; l++)
+                        to[l * out.channels + k] = c + k < channels ? from[k * area + l] : 0;
             }
 }
 
@@ -568,8 +574,7 @@ inline void unpack(const Map &in, long channels, float *y, int threads) {
                 float *to = y + (i * channels + c) * area + r * in.w;
                 long j = 0;
                 if (c + 4 <= channels)
-                    for (; j + 4 <= in.w; j += 4)
-                        transpose(from + j * in.channels, in.channels, to + j, area);
+                    for (; j + 4 <= in.w; j += 4) transpose(from + j * in.channels, in.channels, to + j, area);
                 for (long k = 0; k < std::min(4l, channels - c); k++)
                     for (long l = j; l < in.w; l++) to[k * area + l] = from[l * in.channels + k];
             }

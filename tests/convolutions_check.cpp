@@ -27,7 +27,8 @@ static void one_axis() {
 // --- whole layers
 
 // The sums that `convolved` is made of, the other way: to the input and to the filters.
-static void gradients(const Plain &in, const std::vector<float> &w, const Plain &e, bool flip, Plain &to_input, Doubles &to_filters) {
+static void gradients(const Plain &in, const std::vector<float> &w, const Plain &e, bool flip, Plain &to_input,
+                      Doubles &to_filters) {
     to_input = {in.n, in.c, in.h, in.w, Doubles(in.x.size())};
     to_filters.assign(w.size(), 0);
     for (long i = 0; i < in.n; i++)
@@ -36,7 +37,8 @@ static void gradients(const Plain &in, const std::vector<float> &w, const Plain 
                 for (long x = 0; x < in.w; x++)
                     for (long c = 0; c < in.c; c++)
                         for (int s = 0; s < 9; s++) {
-                            long row = y + s / 3 - 1, column = x + s % 3 - 1, tap = (k * in.c + c) * 9 + (flip ? 8 - s : s);
+                            long row = y + s / 3 - 1, column = x + s % 3 - 1,
+                                 tap = (k * in.c + c) * 9 + (flip ? 8 - s : s);
                             if (row < 0 || column < 0 || row >= in.h || column >= in.w) continue;
                             to_filters[tap] += e.at(i, k, y, x) * in.at(i, c, row, column);
                             to_input.x[((i * in.c + c) * in.h + row) * in.w + column] += e.at(i, k, y, x) * w[tap];
@@ -49,8 +51,8 @@ static Plain summed_by_fours(const Plain &in) {
         for (long c = 0; c < in.c; c++)
             for (long y = 0; y < out.h; y++)
                 for (long x = 0; x < out.w; x++)
-                    out.x.push_back(in.at(i, c, 2 * y, 2 * x) + in.at(i, c, 2 * y, 2 * x + 1) + in.at(i, c, 2 * y + 1, 2 * x) +
-                                    in.at(i, c, 2 * y + 1, 2 * x + 1));
+                    out.x.push_back(in.at(i, c, 2 * y, 2 * x) + in.at(i, c, 2 * y, 2 * x + 1) +
+                                    in.at(i, c, 2 * y + 1, 2 * x) + in.at(i, c, 2 * y + 1, 2 * x + 1));
     return out;
 }
 
@@ -63,7 +65,8 @@ static double error(const std::vector<float> &ours, const Doubles &expected) {
     return worst / largest;
 }
 
-static void layer(const char *name, bool upscaled_before, long n, long channels, long filters, long h, long w, bool flip) {
+static void layer(const char *name, bool upscaled_before, long n, long channels, long filters, long h, long w,
+                  bool flip) {
     std::vector<float> images = normal(n * channels * h * w, 1);
     std::vector<float> taps = normal(filters * channels * 9, std::sqrt(2 / (9. * channels)));
     Plain small = {n, channels, h, w, Doubles(images.begin(), images.end())};
@@ -83,7 +86,8 @@ static void layer(const char *name, bool upscaled_before, long n, long channels,
         double different = 0;
         for (int threads : {1, 2, 5}) {
             std::fill(y.begin(), y.end(), NAN);
-            convolution(task, upscaled_before, flip, given[task][0], given[task][1], y.data(), n, channels, filters, h, w, threads);
+            convolution(task, upscaled_before, flip, given[task][0], given[task][1], y.data(), n, channels, filters, h,
+                        w, threads);
             if (threads == 1) first = y;
             different += memcmp(first.data(), y.data(), 4 * y.size()) != 0;
         }

@@ -102,7 +102,7 @@ CPUS = (  # a line of /proc/cpuinfo, SALGAN_CONV -> the vectors
 
 
 def test_the_vectors_are_those_that_the_cpu_has(monkeypatch, tmp_path):
-    monkeypatch.setattr(native, 'open', lambda *_, **how: open(tmp_path / 'cpuinfo', **how), raising=False)
+    monkeypatch.setattr(native, 'open', lambda *_, **how: (tmp_path / 'cpuinfo').open(**how), raising=False)
     for line, choice, expected in CPUS:
         (tmp_path / 'cpuinfo').write_text(f'processor\t: 0\n{line}\n\n')
         monkeypatch.setenv('SALGAN_CONV', choice)

@@ -34,8 +34,9 @@ static Plain pooled(const Plain &in) {
         for (long c = 0; c < in.c; c++)
             for (long y = 0; y < out.h; y++)
                 for (long x = 0; x < out.w; x++)
-                    out.x.push_back(std::max(std::max(in.at(i, c, 2 * y, 2 * x), in.at(i, c, 2 * y, 2 * x + 1)),
-                                             std::max(in.at(i, c, 2 * y + 1, 2 * x), in.at(i, c, 2 * y + 1, 2 * x + 1))));
+                    out.x.push_back(
+                        std::max(std::max(in.at(i, c, 2 * y, 2 * x), in.at(i, c, 2 * y, 2 * x + 1)),
+                                 std::max(in.at(i, c, 2 * y + 1, 2 * x), in.at(i, c, 2 * y + 1, 2 * x + 1))));
     return out;
 }
 
@@ -85,10 +86,11 @@ static void chain(const char *name, std::vector<std::pair<Kind, long>> kinds, lo
         chain_run(c, pointers.data(), images.data(), y.data(), n, channels, h, w, threads);
         if (threads == 1) first = y;
         for (long i = 0; i < n; i++)
-            chain_run(c, pointers.data(), images.data() + i * channels * h * w, single.data() + i * (size / n), 1, channels,
-                      h, w, threads);
+            chain_run(c, pointers.data(), images.data() + i * channels * h * w, single.data() + i * (size / n), 1,
+                      channels, h, w, threads);
         chain_run(c, pointers.data(), images.data(), again.data(), n, channels, h, w, threads);
-        for (size_t i = 0; i < size; i++) error = std::max(error, std::isnan(y[i]) ? INFINITY : std::fabs(y[i] - expected.x[i]));
+        for (size_t i = 0; i < size; i++)
+            error = std::max(error, std::isnan(y[i]) ? INFINITY : std::fabs(y[i] - expected.x[i]));
         different += memcmp(first.data(), y.data(), 4 * size) != 0 || memcmp(single.data(), y.data(), 4 * size) != 0 ||
                      memcmp(again.data(), y.data(), 4 * size) != 0;
         chain_free(c);
@@ -138,7 +140,8 @@ static void not_a_number() {
                 const float *from = plain.data() + k * H * W + i / (W / 2) * 2 * W + i % (W / 2) * 2;
                 float most = from[0];
                 for (long to : {1l, W, W + 1}) most = from[to] > most ? from[to] : most;
-                wrong += memcmp(&most, &pooled[k * H * W / 4 + i], 4) != 0 && !(std::isnan(most) && std::isnan(pooled[k * H * W / 4 + i]));
+                wrong += memcmp(&most, &pooled[k * H * W / 4 + i], 4) != 0 &&
+                         !(std::isnan(most) && std::isnan(pooled[k * H * W / 4 + i]));
             }
     }
     check("NaN where Theano has none, or none where it has", found ? wrong : NAN, 0);
@@ -167,7 +170,13 @@ static void chains(std::initializer_list<bool> flips) {
     chain("pool of odd sides, 20 channels, 7 x 5", {{POOL, 0}}, 2, 20, 7, 5, 0);
     // every kind, sides that shrink to one tile and less, buffers used again for other shapes
     for (long side : {2, 6, 16, 30, 46})
-        chain("all steps", {{CONVOLUTION, 24}, {POOL, 0}, {CONVOLUTION, 40}, {CONVOLUTION, 9}, {UPSCALED_CONVOLUTION, 33}, {WEIGHTED_SUM, 1}},
+        chain("all steps",
+              {{CONVOLUTION, 24},
+               {POOL, 0},
+               {CONVOLUTION, 40},
+               {CONVOLUTION, 9},
+               {UPSCALED_CONVOLUTION, 33},
+               {WEIGHTED_SUM, 1}},
               3, 3, side, 16, 3e-6);
 }
 
