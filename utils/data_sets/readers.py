@@ -99,7 +99,7 @@ def _fixated_in_jpeg(array, path):
     if brightest < 64 or smooth:
         raise Unreadable(
             f'{path}: a JPEG whose grey values are not in two clusters, black and white, so that it holds no '
-            'fixations; a blurred map? it goes to --ground-truth'
+            'fixations; a blurred map? --ground-truth of 04 or --maps of 01 takes it'
         )
     _refuse_blurred(bright, path)
     return bright
@@ -108,7 +108,7 @@ def _fixated_in_jpeg(array, path):
 def _refuse_blurred(values, path):
     why = _not_fixations(values)
     if why:
-        raise Unreadable(f'{path}: {why}; a blurred map? it goes to --ground-truth')
+        raise Unreadable(f'{path}: {why}; a blurred map? --ground-truth of 04 or --maps of 01 takes it')
 
 
 _EIGHT, _FOUR, _RING = np.ones((3, 3), np.float32), np.zeros((3, 3), np.float32), np.ones((9, 9), np.float32)
