@@ -5,6 +5,7 @@ decided what the array is, so that a blurred map is never read as fixations, nor
 """
 
 import io
+import logging
 import os
 import struct
 from typing import NamedTuple
@@ -321,6 +322,7 @@ def _decode_tiff(data):
     """The first picture of a TIFF, or None."""
     import tifffile
 
+    logging.getLogger('tifffile').setLevel(logging.CRITICAL)  # what it finds broken is one sentence of ours
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             page = file.pages[0]
