@@ -60,7 +60,7 @@ def parser():
 def main(arguments=None):
     options = parser().parse_args(arguments)
     cluster.check(options)
-    from utils import image_sources, weights
+    from utils import image_sources, video, weights
 
     # - what to read, where to write; nothing is written before both are clear
     paths = options.images + ([options.more] if options.more else [])
@@ -76,8 +76,9 @@ def main(arguments=None):
     keys = outputs.archive_keys(sources, options)
     to_do = sources
     if options.skip_existing:
-        to_do = [s for s in sources if not outputs.are_there(s, targets[s], options.every)]
-        say(f'maps exist of {len(sources) - len(to_do)} of {counted(len(sources), "image")}')
+        to_do = [s for s in sources if not video.are_there(s, targets[s], options.every)]
+        found = counted(len(sources) + len(no_images), 'image')
+        say(f'maps exist of {len(sources) - len(to_do)} of {found}')
     arrays = weights.read_generator(options.weights) if to_do else None
     outputs.make_folders(targets, options.output)
     record = outputs.keep_record(options, len(sources) - len(to_do), code_path(options) if to_do else None)
@@ -90,7 +91,8 @@ def main(arguments=None):
     if keys:
         outputs.write_archive(options, keys, targets, skipped, record)
 
-    say(f'{len(to_do) - len(skipped)} of {counted(len(to_do), "image")} predicted, maps in {options.output}')
+    wanted = counted(len(to_do) + len(no_images), 'image')
+    say(f'{len(to_do) - len(skipped)} of {wanted} predicted, maps in {options.output}')
     return SKIPPED if skipped or no_images else DONE
 
 

@@ -71,9 +71,9 @@ def compiler():
 def convolutions():
     """The environment's SALGAN_CONV."""
     choice = os.environ.get('SALGAN_CONV', '')
-    if choice not in ('', 'onednn', 'corrmm'):
+    if choice not in ('', 'onednn', 'corrmm', 'avx512'):
         raise CannotRun(
-            f'SALGAN_CONV={choice} is unknown: set it to onednn or corrmm, or leave it out for the fastest'
+            f'SALGAN_CONV={choice} is unknown: set it to onednn, corrmm or avx512, or leave it out'
         )
 
 

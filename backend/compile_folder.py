@@ -30,9 +30,15 @@ def prepare():
     if not name.startswith(_OURS):
         _serves(folder, folder, 'base_compiledir')
         return
-    name = '-'.join([_OURS, sys.platform, platform.machine(), platform.python_version(), str(os.geteuid())])
+    name = own_name()
     _serves(os.path.join(folder, name), folder, 'base_compiledir')
     flags.add({'base_compiledir': folder, 'compiledir_format': name})
+
+
+def own_name():
+    """The name of this user's folder for this Python on this kind of machine."""
+    parts = [_OURS, sys.platform, platform.machine(), platform.python_version(), str(os.geteuid())]
+    return '-'.join(parts)
 
 
 def base():

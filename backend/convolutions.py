@@ -103,7 +103,7 @@ _loaded: list = []
 def engine():
     """convolutions.cpp, compiled and loaded."""
     if not _loaded:
-        library = native.loaded(SOURCE, '-mavx2', '-mfma')
+        library = native.loaded(SOURCE, *native.vectors()[1])
         library.convolution.argtypes = (
             [ctypes.c_int] * 3 + [ctypes.c_void_p] * 3 + [ctypes.c_long] * 5 + [ctypes.c_int]
         )

@@ -18,6 +18,7 @@ import warnings
 
 import numpy as np
 
+_put_off: dict = {}  # modules that stand for others while Theano is imported
 NUMPY_2 = np.lib.NumpyVersion(np.__version__) >= '2.0.0'
 
 
@@ -25,9 +26,8 @@ def before_theano():
     """Everything that must be there before the first `import theano`."""
     _numpy_names()
     _numpy_distutils()
-    if sys.version_info >= (3, 12):
-        _distutils()
-    _scipy_stats()
+    _distutils()
+    _put_off_scipy()
     # if the compiler is not called g++, Theano's own small modules are compiled for any CPU; that is no loss
     logger = logging.getLogger('theano.gof.cmodule')
     logger.addFilter(lambda record: 'OPTIMIZATION' not in str(record.msg))
@@ -38,7 +38,7 @@ def before_theano():
 
 def after_theano():
     """What can only be mended in Theano itself, and what Lasagne 0.1 asks of it."""
-    _scipy_stats_no_more()
+    _put_back()
     _stable_cache()
     if NUMPY_2:
         _autocast()
@@ -155,9 +155,17 @@ def _numpy_distutils():
 
 
 def _distutils():
-    """distutils is gone from Python 3.12 on: sysconfig and shutil have what Theano asks of it."""
-    _module('distutils', __path__=[])
-    _module(
+    """distutils is gone from Python 3.12 on: sysconfig and shutil have what Theano asks of it.
+
+    Before, it is slow to import, since setuptools changes it; `_put_back` gives it back to others.
+    """
+    if sys.version_info >= (3, 12):
+        # Theano's GPU back end imports a debugging tool that imports imp, gone at the same time
+        _module('imp', find_module=importlib.util.find_spec)
+    if 'distutils' in sys.modules:
+        return
+    _put_off['distutils'] = _module('distutils', __path__=[])
+    _put_off['distutils.sysconfig'] = _module(
         'distutils.sysconfig',
         get_config_var=sysconfig.get_config_var,
         get_config_h_filename=sysconfig.get_config_h_filename,
@@ -169,29 +177,56 @@ def _distutils():
             'platstdlib' if standard_lib else 'platlib'
         ),
     )
-    # Theano's GPU back end imports a debugging tool that imports imp, gone at the same time
-    _module('imp', find_module=importlib.util.find_spec)
-    _module('distutils.spawn', find_executable=lambda name, path=None: shutil.which(name, path=path))
+    _put_off['distutils.spawn'] = _module(
+        'distutils.spawn', find_executable=lambda name, path=None: shutil.which(name, path=path)
+    )
+    if sys.version_info >= (3, 12):
+        _put_off.clear()  # they stay
 
 
-_put_off = types.ModuleType('scipy.stats')
+def _put_off_scipy():
+    """More than half of what Theano takes to import is parts of SciPy, which it hardly ever uses.
 
-
-def _scipy_stats():
-    """Half of what Theano takes to import is scipy.stats, which it needs for one function of a chi square.
-
-    SciPy imports its parts when first asked for them; Theano's `import scipy.stats` finds an empty module.
-    It also does without scipy.signal then, which it has only for convolving in Python, without a compiler.
+    Theano's `import scipy.special` and the like find an empty module, which `_put_back` removes: from then
+    on SciPy imports its parts when first asked for them. Of scipy.linalg.blas Theano keeps functions, so it
+    gets some that ask for SciPy's when called. It does without scipy.signal for good: it has that only for
+    convolving in Python, without a compiler, and no SciPy of today has it under the names that Theano uses.
     """
     import scipy
 
-    if '__getattr__' in vars(scipy):
-        sys.modules.setdefault('scipy.stats', _put_off)
+    if '__getattr__' not in vars(scipy):
+        return
+    for part in ('stats', 'special', 'signal', 'linalg'):
+        name = f'scipy.{part}'
+        if name not in sys.modules:
+            _put_off[name] = _module(name)
+    if 'scipy.linalg' in _put_off:
+        blas = {
+            name: ScipyBlas(name)
+            for name in (*(f'{t}gemv' for t in 'sdcz'), 'sger', 'dger', 'cgeru', 'zgeru')
+        }
+        _put_off['scipy.linalg.blas'] = _module('scipy.linalg.blas', **blas)
 
 
-def _scipy_stats_no_more():
-    if sys.modules.get('scipy.stats') is _put_off:
-        del sys.modules['scipy.stats']
+class ScipyBlas:
+    """The function of scipy.linalg.blas of that name, which is imported when it is called."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __call__(self, *arguments, **options):
+        return getattr(importlib.import_module('scipy.linalg.blas'), self.name)(*arguments, **options)
+
+
+def _put_back():
+    """Removes what stood for modules while Theano was imported."""
+    for name, module in _put_off.items():
+        if sys.modules.get(name) is module:
+            del sys.modules[name]
+        parent, _, child = name.rpartition('.')
+        if parent in sys.modules and vars(sys.modules[parent]).get(child) is module:
+            delattr(sys.modules[parent], child)
+    _put_off.clear()
 
 
 def _stable_cache():

@@ -5,7 +5,6 @@ import ctypes
 import functools
 import hashlib
 import os
-import platform
 import stat
 import subprocess
 import sys
@@ -15,17 +14,21 @@ from pathlib import Path
 from backend import compile_lock, notices
 
 FLAGS = ('-O3', '-std=c++14', '-ffp-contract=fast', '-fopenmp', '-fPIC', '-shared')
+# what a CPU must be able to do, in the kernel's words; the name of its vectors; the compiler's flags for them
+VECTORS = (
+    ({'avx512f', 'avx2', 'fma'}, 'AVX-512', ('-mavx512f', '-mavx2', '-mfma')),
+    ({'avx2', 'fma'}, 'AVX2 and FMA', ('-mavx2', '-mfma')),
+    ({'asimd'}, 'NEON', ()),  # every arm64 has it
+)
 _DIGEST = hashlib.sha256().digest_size
 
 
 def cpu_features():
     """The names that the kernel has for what this CPU can do; none where it does not tell."""
-    if platform.machine() not in ('x86_64', 'AMD64'):
-        return frozenset()
     try:
         with open('/proc/cpuinfo', encoding='ascii', errors='replace') as file:
             for line in file:
-                if line.startswith('flags'):
+                if line.startswith(('flags', 'Features')):  # of x86 and of arm64
                     return frozenset(line.partition(':')[2].split())
     except OSError:
         pass
@@ -40,12 +43,24 @@ def threads():
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
+def vectors():
+    """(name, compiler flags) of the vectors that the C++ uses on this CPU; None where it has none of them.
+
+    AVX-512 only where SALGAN_CONV=avx512 asks for it.
+    """
+    features = cpu_features()
+    for needed, name, flags in VECTORS:
+        if needed <= features and (name != 'AVX-512' or os.environ.get('SALGAN_CONV') == 'avx512'):
+            return name, flags
+    return None
+
+
 def wanted():
-    """Whether C++ convolutions are to run here: not turned off, on the CPU, and one with AVX2 and FMA."""
+    """Whether C++ convolutions are to run here: not turned off, on the CPU, and one with vectors for them."""
     import theano
 
     turned_off = os.environ.get('SALGAN_CONV') in ('corrmm', 'onednn')
-    return not turned_off and theano.config.device == 'cpu' and {'avx2', 'fma'} <= cpu_features()
+    return not turned_off and theano.config.device == 'cpu' and vectors() is not None
 
 
 def code_path():
@@ -53,10 +68,11 @@ def code_path():
     import theano
 
     if wanted():
-        how = "the project's C++ with AVX2 and FMA"
+        how = f"the project's C++ with {vectors()[0]}"
     else:
+        choice = os.environ.get('SALGAN_CONV')
         elsewhere = 'onednn' if theano.config.device == 'cpu' else "the card's"
-        how = os.environ.get('SALGAN_CONV') or elsewhere
+        how = choice if choice in ('corrmm', 'onednn') else elsewhere
     return f'{theano.config.device}, {theano.config.floatX}, {how}'
 
 

@@ -2,9 +2,9 @@
 
 What is replaced: any convolution in float32 on the CPU with stride 1 and the same padding on both sides, and
 its gradients, where winograd.py and convolutions.py have left them: filters of other sizes, layers of few
-channels, CPUs without AVX2. oneDNN comes from PyPI (onednn-cpu-gomp) and is called through its C interface by
-ctypes; where it is not installed, Theano's CorrMM does it. `SALGAN_CONV=onednn` leaves everything to oneDNN,
-`corrmm` nothing.
+channels, CPUs with neither AVX2 nor NEON. oneDNN comes from PyPI (onednn-cpu-gomp) and is called through its
+C interface by ctypes; where it is not installed, Theano's CorrMM does it. `SALGAN_CONV=onednn` leaves all to
+oneDNN, `corrmm` nothing.
 """
 
 import ctypes

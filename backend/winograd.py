@@ -6,7 +6,7 @@ All of it in float32 on the CPU, and only where nothing else needs what is compu
 gradient goes through. The rest of the graph is Theano's.
 
 `SALGAN_CONV=onednn` or `corrmm` in the environment leaves everything to oneDNN or to Theano alone, as does a
-CPU without AVX2 and FMA.
+CPU without vectors that native.py knows; `avx512` takes AVX-512 where the CPU has it.
 """
 
 import ctypes
@@ -141,7 +141,7 @@ _loaded: list = []
 def engine():
     """winograd.cpp, compiled and loaded."""
     if not _loaded:
-        library = native.loaded(SOURCE, '-mavx2', '-mfma')
+        library = native.loaded(SOURCE, *native.vectors()[1])
         library.chain_new.argtypes = [ctypes.c_void_p, ctypes.c_long]
         library.chain_new.restype = ctypes.c_void_p
         library.chain_free.argtypes = [ctypes.c_void_p]

@@ -14,7 +14,8 @@ import pytest
 
 ALLOWED = {
     'no reference data': {'without reference data'},
-    'no AVX2 and FMA here, or turned off': {'other convolutions'},
+    'no vectors for the C++ here, or turned off': {'other convolutions'},
+    'no AVX-512 here': {'no AVX-512'},
     'oneDNN is for x86-64 only, or turned off': {'other convolutions'},
     'cannot mount a small tmpfs': {'may not mount'},
     'this user may make no PID namespaces': {'may not mount'},
@@ -40,7 +41,9 @@ def places():
     turned_off = os.environ.get('SALGAN_CONV') or 'device=' in os.environ.get('THEANO_FLAGS', '')
     kinds = {
         'without reference data': not Path(data, 'salicon10').is_dir(),
-        'other convolutions': turned_off or not {'avx2', 'fma'} <= _words('/proc/cpuinfo', 'flags'),
+        'other convolutions': turned_off
+        or not ({'avx2', 'fma'} <= _words('/proc/cpuinfo', 'flags') or _words('/proc/cpuinfo', 'Features')),
+        'no AVX-512': 'avx512f' not in _words('/proc/cpuinfo', 'flags'),
         'may not mount': not _may_mount(),
         'root': os.geteuid() == 0,
         'not root': os.geteuid() != 0,

@@ -130,7 +130,7 @@ def passes_when_compiled(name, folder):
     program = folder / 'check'
     flags = [flag for flag in native.FLAGS if flag not in ('-shared', '-fPIC', '-O3')]
     sanitisers = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all']
-    command = [theano.config.cxx, '-O1', '-g', '-mavx2', '-mfma', *flags, *sanitisers, '-o', str(program)]
+    command = [theano.config.cxx, '-O1', '-g', *native.vectors()[1], *flags, *sanitisers, '-o', str(program)]
     subprocess.run([*command, str(ROOT / 'tests' / name)], check=True)
     quietly = {**os.environ, 'OMP_WAIT_POLICY': 'passive'}  # more threads than cores
     result = subprocess.run([program], capture_output=True, text=True, check=False, env=quietly)

@@ -39,7 +39,8 @@ static Plain convolved(const Plain &in, const std::vector<float> &w, long filter
                     double sum = 0;
                     for (long c = 0; c < in.c; c++)
                         for (int s = 0; s < 9; s++)
-                            sum += w[(k * in.c + c) * 9 + (flip ? 8 - s : s)] * in.at(i, c, y + s / 3 - 1, x + s % 3 - 1);
+                            sum +=
+                                w[(k * in.c + c) * 9 + (flip ? 8 - s : s)] * in.at(i, c, y + s / 3 - 1, x + s % 3 - 1);
                     out.x.push_back(sum);
                 }
     return out;

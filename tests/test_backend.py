@@ -12,8 +12,8 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
-from backend import CannotRun, checks, flags, theano
-from tests.conftest import GOLDEN, ROOT, script
+from backend import CannotRun, checks, compile_folder, flags, theano
+from tests.conftest import GOLDEN, ROOT, run_python, script
 
 SMALL_FUNCTION = """
 from backend import lasagne, theano
@@ -319,7 +319,8 @@ def test_a_file_where_the_compile_folder_should_be(tmp_path):
 @pytest.mark.parametrize('filled', [False, True])
 def test_a_compile_folder_on_a_read_only_disk(filled, small_disk):
     if filled:  # with what Theano has made in it while it could
-        (small_disk / 'cache' / 'compiledir_of_this_machine').mkdir(parents=True)
+        (small_disk / 'cache').mkdir()
+        (small_disk / 'cache' / compile_folder.own_name()).mkdir(mode=0o700)
     subprocess.run(['mount', '-o', 'remount,ro', str(small_disk)], check=True)
     sentence = refused(THEANO_FLAGS=f'base_compiledir="{small_disk / "cache"}"')
     assert 'Read-only file system' in sentence and str(small_disk / 'cache') in sentence
@@ -350,3 +351,26 @@ def test_threads_that_wait_sleep_unless_the_user_says_otherwise(monkeypatch):
             monkeypatch.setenv(name, value)
         flags.wait_asleep()
         assert os.environ.get('OMP_WAIT_POLICY') == expected
+
+
+def test_what_theano_hardly_uses_is_imported_when_it_is_used():
+    """SciPy's parts and distutils: not with `backend`, and whole for whoever asks for them afterwards."""
+    code = """
+import backend, numpy as np
+parts = ('stats', 'special', 'signal', 'linalg', 'interpolate')
+found = [name for name in (*(f'scipy.{part}' for part in parts), 'setuptools') if name in sys.modules]
+if sys.version_info < (3, 12):
+    found += [n for n in sys.modules if n.partition('.')[0] == 'distutils']
+import theano, theano.tensor as T
+from theano.tensor import blas, blas_scipy
+one = np.ones((2, 2), np.float32)
+vector = blas._blas_gemv_fns[one.dtype](1., one, one[0])
+matrix = blas_scipy._blas_ger_fns[one.dtype](1., one[0], one[0])
+x = T.dscalar()
+erf = theano.function([x], T.erf(x), mode=theano.Mode(linker='py', optimizer=None))(1)
+import scipy, scipy.linalg.blas, scipy.signal
+later = scipy.special.erf(1), scipy.stats.norm.cdf(0), scipy.linalg.det(one), *scipy.signal.convolve([1], [2])
+print(found, vector.tolist(), matrix.tolist(), [round(float(value), 6) for value in (erf, *later)])
+"""
+    expected = '[] [2.0, 2.0] [[1.0, 1.0], [1.0, 1.0]] [0.842701, 0.842701, 0.5, 0.0, 2.0]\n'
+    assert run_python(code, PYTHONHASHSEED='0') == expected  # a process of its own, not a fork

@@ -97,3 +97,10 @@ def test_every_case_of_03(made):
             sources, no_images = image_sources.find([str(folder / name / case['images'])])
             assert [source.name for source in sources] == case['predicted']
             assert len(no_images) == case['status'] == 1 and '/a.' in no_images[0]
+
+
+def test_the_self_check_takes_what_is_scored_of_a_log_density(made, capsys):
+    folder, _ = made
+    case = folder / 'map_log_density'
+    evaluate.main(['--self-check', '--fixations', str(case / 'fix'), '--maps', str(case / 'maps')])
+    assert 'the maps' in capsys.readouterr().out

@@ -19,7 +19,7 @@ import pytest
 
 from tests.conftest import ROOT, script
 from tests.helpers import cluster_work, evaluation_data, layouts
-from tests.helpers.layouts import tree
+from tests.helpers.layouts import maps_of, tree
 from tests.helpers.training import seeded_samples, write_pickle
 from utils import files, image_sources, outputs, weights
 from utils.cluster import connection, options, predicting, processes, tasks, version, work
@@ -38,7 +38,17 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def address(folder):
+def tls(folder):
+    """The files that all of them need, in one certificate of its own authority, as options."""
+    new = ['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=salgan']
+    files = ['-keyout', str(folder / 'key.pem'), '-out', str(folder / 'cert.pem')]
+    subprocess.run([*new, *files], check=True, capture_output=True)
+    names = zip(options.TLS, ('cert.pem', 'cert.pem', 'key.pem'))
+    return {name: str(folder / file) for name, file in names}
+
+
+@pytest.fixture(scope='module')
+def address(folder, tls):
     """The scheduler's; a worker's death counts for its task at once, so that these tests are quick."""
     compiled = folder / 'compiled'
     compiled.mkdir()
@@ -50,8 +60,9 @@ def address(folder):
     }
     file = folder / 'scheduler.json'
     dask = [sys.executable, '-m', 'distributed.cli.dask_scheduler', '--no-dashboard']
-    scheduler = [*dask, '--host', '127.0.0.1', '--port', '0', '--scheduler-file', str(file)]
-    worker = [sys.executable, '-m', 'utils.cluster.worker', '--scheduler-file', str(file), '--workers', '2']
+    shared = ['--scheduler-file', str(file), *spelt(tls)]
+    scheduler = [*dask, '--host', '127.0.0.1', '--port', '0', *shared]
+    worker = [sys.executable, '-m', 'utils.cluster.worker', *shared, '--workers', '2']
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(open(folder / 'log', 'wb'))
         for command in (scheduler, [*worker, '--local-directory', str(folder)]):
@@ -63,10 +74,14 @@ def address(folder):
         yield json.loads(file.read_text())['address']
 
 
-def asked(address, **more):
+def spelt(tls):
+    return [word for name, path in tls.items() for word in ('--' + name.replace('_', '-'), path)]
+
+
+def asked(address, tls=None, **more):
     """The options of a script that names the scheduler."""
     none = dict.fromkeys(('scheduler_file', *options.TLS))
-    return Namespace(**{**none, 'scheduler': address, **more})
+    return Namespace(**{**none, **(tls or {}), 'scheduler': address, **more})
 
 
 def refused(why):
@@ -74,8 +89,8 @@ def refused(why):
 
 
 @pytest.fixture
-def cluster(address):
-    with connection.connected(asked(address)) as cluster:
+def cluster(address, tls):
+    with connection.connected(asked(address, tls)) as cluster:
         yield cluster
 
 
@@ -156,16 +171,17 @@ def test_chunks_are_many_for_few_items_and_whole_batches():
 # --- who may work ---
 
 
-def test_workers_of_another_version_are_refused(address, capsys):
+def test_workers_of_another_version_are_refused(address, tls, capsys):
     ours = version.resource()
     assert version.refusal('tcp://a:1', {ours: 1.0}) is None
     assert 'runs version 0.9.0-abc, and this is 1.' in version.refusal('tcp://a:1', {'salgan-0.9.0-abc': 1.0})
     assert 'python -m utils.cluster.worker' in version.refusal('tcp://a:1', {})
 
     other = [sys.executable, '-m', 'distributed.cli.dask_worker', address, '--no-nanny', '--no-dashboard']
-    process = subprocess.Popen([*other, '--resources', 'salgan-0.9.0-abc=1'], stderr=subprocess.DEVNULL)
+    other += ['--resources', 'salgan-0.9.0-abc=1', *spelt(tls)]
+    process = subprocess.Popen(other, stderr=subprocess.DEVNULL)
     try:
-        with connection.connected(asked(address)) as cluster:
+        with connection.connected(asked(address, tls)) as cluster:
             while len(cluster.client.scheduler_info(n_workers=-1)['workers']) < 3:
                 time.sleep(0.05)
             assert spread(cluster, 'squares', None, range(9), 1)
@@ -302,7 +318,7 @@ def images(tmp_path):
     return [str(where), str(tmp_path / 'samples.pickle')]
 
 
-def test_maps_are_those_of_one_machine_and_a_node_compiles_once(address, folder, images, tmp_path):
+def test_maps_are_those_of_one_machine_and_a_node_compiles_once(address, tls, folder, images, tmp_path):
     weights_file = tmp_path / 'weights.npz'
     weights.save(weights_file, inputs.generator_arrays(1))
     sources, _ = image_sources.find(images)
@@ -314,7 +330,7 @@ def test_maps_are_those_of_one_machine_and_a_node_compiles_once(address, folder,
         if where == 'here':
             done = write_all(sources, targets, cluster_work.Network(48, 32), 'w.npz', 3)
         else:
-            given = asked(address, weights=str(weights_file), output=str(tmp_path / where))
+            given = asked(address, tls, weights=str(weights_file), output=str(tmp_path / where))
             given.size, given.batch_size = (48, 32), 3
             done = predicting.predict(sources, targets, given, WORK)
         found[where] = {source.path: why for source, why in done}
@@ -327,29 +343,29 @@ def test_maps_are_those_of_one_machine_and_a_node_compiles_once(address, folder,
     assert len(compiled) == 1  # the other worker waited and found it there
 
 
-def test_03_on_workers(address, images, seeded_weights, tmp_path):
+def test_03_on_workers(address, tls, images, seeded_weights, tmp_path):
     """The real network, relative names, an image that is broken, and maps that are there already."""
     command = [*images, '--weights', seeded_weights, '--size', '32x32', '--batch-size', '2']
-    for output, *where in (['here'], ['there', '--scheduler', address]):
+    for output, *where in (['here'], ['there', '--scheduler', address, *spelt(tls)]):
         done = script('03-predict.py', *command, '--output', output, *where, cwd=tmp_path)
         assert done.returncode == 1, done.stderr
         assert 'skipped ' in done.stderr and 'photograph 8.png: the PNG is cut short' in done.stderr
         assert done.stderr.endswith(f'42 of 43 images predicted, maps in {output}\n')
-    assert tree(tmp_path / 'here') == tree(tmp_path / 'there')
+    assert maps_of(tmp_path / 'here') == maps_of(tmp_path / 'there')
 
     (tmp_path / 'there' / 'photograph 0.jpg').unlink()
-    again = [*command, '--output', 'there', '--scheduler', address, '--skip-existing']
+    again = [*command, '--output', 'there', '--scheduler', address, *spelt(tls), '--skip-existing']
     done = script('03-predict.py', *again, cwd=tmp_path)
     assert done.returncode == 1 and 'maps exist of 41 of 43 images' in done.stderr
-    assert tree(tmp_path / 'here') == tree(tmp_path / 'there')
+    assert maps_of(tmp_path / 'here') == maps_of(tmp_path / 'there')
 
 
-def test_03_is_interrupted_in_order(address, tmp_path, seeded_weights):
+def test_03_is_interrupted_in_order(address, tls, tmp_path, seeded_weights):
     (tmp_path / 'images').mkdir()
     cv2.imwrite(str(tmp_path / 'images' / '0.jpg'), np.zeros((400, 600, 3), np.uint8))
     for number in range(1, 400):
         os.link(tmp_path / 'images' / '0.jpg', tmp_path / 'images' / f'{number}.jpg')
-    command = ['images', '--weights', seeded_weights, '--scheduler', address, '--size', '64x64']
+    command = ['images', '--weights', seeded_weights, '--scheduler', address, *spelt(tls), '--size', '64x64']
     process = subprocess.Popen(
         [sys.executable, ROOT / '03-predict.py', *map(str, command)],
         cwd=tmp_path,
@@ -369,28 +385,26 @@ def test_03_is_interrupted_in_order(address, tmp_path, seeded_weights):
     assert not list(output.glob('.*'))
 
 
-@pytest.mark.parametrize(
-    'more',
-    [[], ['--protocol', 'salicon'], ['--protocol', 'tuebingen'], ['--others', '0', '--metrics', 'sAUC,CC']],
-)
-def test_04_on_workers(address, tmp_path, more):
+@pytest.mark.parametrize('local', [False, True])
+def test_04_on_workers(address, tls, tmp_path, local):
     """Byte for byte, with one map that is broken."""
     evaluation_data.write_fixation_maps(tmp_path / 'fixations')
     evaluation_data.write_maps(tmp_path / 'maps')
     broken = sorted((tmp_path / 'maps').iterdir())[1]
-    broken.write_bytes(b'\x89PNG')
-    command = ['--maps', 'maps', '--fixations', 'fixations', *more]
-    for output, *where in (['here.json'], ['there.json', '--scheduler', address]):
+    broken.write_bytes(broken.read_bytes()[:-9])
+    command = ['--maps', 'maps', '--fixations', 'fixations', *(['--protocol', 'salicon'] if local else [])]
+    workers = ['--scheduler', 'local:2'] if local else ['--scheduler', address, *spelt(tls)]
+    for output, *where in (['here.json'], ['there.json', *workers]):
         done = script('04-evaluate.py', *command, '--output', output, *where, cwd=tmp_path)
         assert done.returncode == 1, done.stderr
         assert f'maps/{broken.name}: the PNG is cut short' in done.stderr
     assert (tmp_path / 'here.json').read_bytes() == (tmp_path / 'there.json').read_bytes()
 
 
-def test_01_on_workers(address, tmp_path):
+def test_01_on_workers(address, tls, tmp_path):
     layouts.write_gaze_set(tmp_path / 'salicon', {'train': 9, 'val': 3, 'test': 2})
     next((tmp_path / 'salicon' / 'maps').rglob('*.png')).write_bytes(b'')
-    for output, *where in (['here'], ['there', '--scheduler', address]):
+    for output, *where in (['here'], ['there', '--scheduler', address, *spelt(tls)]):
         command = ['--salicon', 'salicon', '--output', output, '--size', '64x48', *where]
         done = script('01-data-preprocessing.py', *command, cwd=tmp_path)
         assert done.returncode == 1, done.stderr
@@ -398,12 +412,8 @@ def test_01_on_workers(address, tmp_path):
     assert tree(tmp_path / 'here') == tree(tmp_path / 'there')
 
 
-def test_local_workers(images, seeded_weights, tmp_path):
-    """Nothing of them is left behind, and none can be reached from elsewhere."""
-    command = [*images, '--weights', seeded_weights, '--size', '32x32', '--scheduler', 'local:2']
-    done = script('03-predict.py', *command, cwd=tmp_path)
-    assert done.returncode == 1, done.stderr
-    assert done.stderr.endswith('42 of 43 images predicted, maps in saliency/\n')
+def test_local_workers_cannot_be_reached_from_elsewhere():
     with connection.connected(asked('local:1')) as cluster:
         addresses = [cluster.client.scheduler.address, *connection.workers(cluster)]
+        assert len(addresses) == 2
         assert all(address.startswith('tcp://127.0.0.1:') for address in addresses)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT, script
-from tests.helpers.layouts import photograph, tree
+from tests.helpers.layouts import maps_of, photograph
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 
@@ -83,7 +83,7 @@ def test_ten_workers_killed_at_random_moments(made):
     process = start(made, arguments)
     said = killed_at_random(process, process.pid, made / 'there', random.Random(0))
     assert process.returncode == 0, said
-    assert tree(made / 'here') == tree(made / 'there')
+    assert maps_of(made / 'here') == maps_of(made / 'there')
 
 
 def start(folder, arguments):
@@ -152,4 +152,4 @@ def test_by_hand_in_networks_of_their_own(made, networks, tmp_path):
     (made / 'images' / 'broken.jpg').unlink()
     assert run.returncode == 1, said
     assert 'skipped images/broken.jpg: the JPEG is cut short' in said and 'Traceback' not in said
-    assert tree(made / 'here') == tree(made / 'by hand')
+    assert maps_of(made / 'here') == maps_of(made / 'by hand')

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from backend import compile_folder
 from tests.conftest import GOLDEN, ROOT, script
 from tests.test_backend import SMALL_FUNCTION, ended, quiet, refused, start
 
@@ -104,7 +105,7 @@ def test_users_share_a_compiledir(shared):
 
 
 def test_a_folder_that_others_can_write_to(tmp_path):
-    name = f'compiledir_own-{sys.platform}-{platform.machine()}-{platform.python_version()}-{os.geteuid()}'
+    name = compile_folder.own_name()
     (tmp_path / name).mkdir()
     (tmp_path / name).chmod(0o777)
     sentence = refused(THEANO_FLAGS=f'base_compiledir={tmp_path}')
@@ -152,7 +153,7 @@ def test_eight_starts_on_a_cold_cache_compile_once(seeded_weights, tmp_path):
         assert result.returncode == 0, result.stderr
         *notices, last = result.stderr.splitlines(keepends=True)
         assert len(notices) <= 1 and quiet(''.join(notices)), result.stderr
-        assert last.startswith('1 of 1 images predicted')
+        assert last.startswith('1 of 1 image predicted')
     maps = [np.load(tmp_path / str(number) / 'predict_exact.npy') for number in range(8)]
     assert all(np.array_equal(each, maps[0]) for each in maps)
     assert len(list(tmp_path.glob('cache/*/salgan/prediction-*.pickle'))) == 1

@@ -4,6 +4,7 @@ import importlib
 import io
 import json
 import os
+import shutil
 import sys
 import zipfile
 
@@ -72,6 +73,19 @@ def test_the_record_from_files(recorded, evaluate, variant):
     _, found, _, _ = evaluate(*inputs_of(recorded, variant), *sigma)
     for stem, expected in part['other sigmas']['40.0']['images'].items():
         assert found['images'][stem] == pytest.approx(expected, rel=1e-9, abs=0), stem
+
+
+def test_a_map_of_another_size(recorded, evaluate, tmp_path):
+    shutil.copytree(recorded / 'repeated' / 'maps', tmp_path / 'maps')
+    (tmp_path / 'maps' / 't1.png').unlink()
+    np.save(tmp_path / 'maps' / 't1.npy', inputs_tuebingen.build(RECORD['seed'])[0]['small'])
+    inputs = inputs_of(recorded, 'repeated')
+    status, found, _, said = evaluate(*inputs[:3], tmp_path / 'maps', *inputs[4:])
+    assert (
+        status == DONE and '1 of 8 maps' in said and found['settings']['maps resized'] == '1 (zoom, order 1)'
+    )
+    expected = RECORD['variants']['repeated']['t1 by the map `small`, 52 x 66']
+    assert found['images']['t1'] == pytest.approx(expected, rel=1e-9, abs=0)
 
 
 def test_log_densities_get_ig_alone_unless_asked(recorded, evaluate, tmp_path):

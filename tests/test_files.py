@@ -323,3 +323,16 @@ def test_read_bytes_says_why_it_cannot(tmp_path):
 def test_what_is_temporary():
     assert files.is_temporary('.salgan-1-2.part')
     assert not files.is_temporary('salgan-1-2.part') and not files.is_temporary('.salgan-1.jpg')
+
+
+def test_walk(tmp_path):
+    for name in ('b.txt', 'a/c.txt', 'a/.hidden', '.git/x', 'out/y', 'elsewhere/z'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b'')
+    (tmp_path / 'a' / 'link').symlink_to(tmp_path / 'elsewhere')
+    (tmp_path / 'elsewhere' / 'circle').symlink_to(tmp_path)
+    seen = files.walk(tmp_path, leave_out=tmp_path / 'out')
+    assert seen == ['a/.hidden', 'a/c.txt', 'a/link/z', 'b.txt', 'elsewhere/z']
+    assert '.git/x' in files.walk(tmp_path, hidden=True) and 'out/y' in files.walk(tmp_path)
+    with pytest.raises(CouldNotStart, match='nothing'):
+        files.walk(tmp_path / 'nothing')

@@ -88,7 +88,9 @@ def test_nss_by_the_command_with_and_without_multiplicity(layouts, tmp_path):
             ]
             arguments += ['--protocol', protocol, '--output', output]
             assert evaluate.main([str(argument) for argument in arguments]) == 0
-            scores = json.loads(output.read_text())['images']
+            written = json.loads(output.read_text())
+            scores = written['images']
+            assert ('repeated fixations' in written['settings']) != held['repeats']
             for stem, image in held['truth'].items():
                 if not image['fixations']:
                     assert scores[stem]['NSS'] is None
@@ -373,3 +375,21 @@ def test_a_blurred_map_in_a_cell_of_toronto(copied):
     assert len(data_set.fixations(data_set.records[0]).points) == 51
     with pytest.raises(Unreadable, match='origfixdata.mat: image 2: its pixels form blobs'):
         data_set.fixations(data_set.records[1])
+
+
+def test_the_self_check_holds_other_sets_to_no_number_of_salicon(layouts, capsys):
+    folder, _ = layouts
+    evaluate.main(['--self-check', '--fixations', str(folder / 'MIT1003')])
+    printed = capsys.readouterr().out
+    assert 'AUC-Judd of ground truth itself' in printed
+    assert '2.589' not in printed and 'all of SALICON' not in printed
+
+
+def test_an_image_of_several_tasks_is_taken_once(copied):
+    root, held = copied('COCO-Freeview')
+    first = sorted(held['truth'])[0]
+    (root / 'images' / 'zebra').mkdir()
+    shutil.copy(root / 'images' / f'{first}.jpg', root / 'images' / 'zebra')
+    assert read_back(known.recognise(root))[0] == held['truth']
+    sources, _ = image_sources.find([str(root)])
+    assert [source.name for source in sources] == sorted(held['truth'])

@@ -39,6 +39,16 @@ def test_takes_one_of_the_formats_that_03_wrote_and_no_overlays(tmp_path):
     assert found_in(tmp_path, *names) == {'a': 'a.png', 'b': 'b.jpg'}
 
 
+def test_linked_folders_are_walked_and_circles_left(tmp_path):
+    (tmp_path / 'elsewhere').mkdir()
+    (tmp_path / 'elsewhere' / 'a.png').write_bytes(b'')
+    (tmp_path / 'maps' / '.hidden').mkdir(parents=True)
+    (tmp_path / 'maps' / '.hidden' / 'b.png').write_bytes(b'')
+    (tmp_path / 'maps' / 'val').symlink_to(tmp_path / 'elsewhere')
+    (tmp_path / 'elsewhere' / 'again').symlink_to(tmp_path / 'maps')
+    assert set(find_maps(tmp_path / 'maps')) == {'val/a'}
+
+
 def test_an_image_may_be_called_overlay(tmp_path):
     assert set(found_in(tmp_path, 'x_overlay.png', 'contact_sheet.png')) == {'x_overlay', 'contact_sheet'}
 

@@ -1,12 +1,13 @@
 """maps.json: what it says, who shares it, and what is never kept without a word."""
 
 import json
+import math
 import os
 
 import pytest
 
 from utils.errors import CouldNotStart, Unreadable
-from utils.evaluation import provenance
+from utils.evaluation import provenance, tables
 
 SETTINGS = {'size': '256x192', 'ignore orientation': False}
 
@@ -99,6 +100,14 @@ def test_what_is_no_record(tmp_path, data):
         keep(tmp_path, record())
     keep(tmp_path, record(), skip_existing=False)
     assert provenance.read(tmp_path)['settings'] == SETTINGS
+
+
+def test_numbers_that_json_does_not_have(tmp_path):
+    made = {**record(), 'earlier': [math.inf, {'x': math.nan}]}
+    (tmp_path / 'maps.json').write_text(json.dumps(made))
+    found = provenance.read(tmp_path)
+    report = tables.Report({'protocol': 'mit'}, (), {'a': {}}, {'ours': {}}, (), None, found)
+    assert json.loads(tables.as_json(report))['maps']['earlier'] == [None, {'x': None}]
 
 
 def test_described_is_one_printable_line():

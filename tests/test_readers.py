@@ -1,6 +1,8 @@
 """Fixation maps and saliency maps of every kind: what they are, and what is refused."""
 
 import io
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -160,6 +162,16 @@ def test_alpha_is_no_fixation():
     assert np.argwhere(readers.read_fixation_map('a.png', file_of(fixated, '.png'))).tolist() == [[5, 6]]
 
 
+def test_channels_of_an_array():
+    colours = np.zeros((9, 9, 4))
+    colours[..., 3] = 1
+    colours[2, 3, 1] = 0.5
+    assert np.argwhere(readers.read_fixation_map('a.npy', file_of(colours, '.npy'))).tolist() == [[2, 3]]
+    for read in (readers.read_fixation_map, lambda *a: readers.read_saliency_map(a[0], data=a[1])):
+        with pytest.raises(Unreadable, match='a.npy: not a map: 64 channels'):
+            read('a.npy', file_of(np.ones((3, 48, 64)), '.npy'))
+
+
 def test_the_variable_of_a_mat(tmp_path):
     for name in ('I', 'fixLocs', 'fixations'):
         scipy.io.savemat(tmp_path / 'a.mat', {name: np.eye(9), 'other': np.ones((2, 2))})
@@ -282,6 +294,15 @@ def test_tiffs_that_are_broken_cut_or_too_large():
     assert len(data.getvalue()) < 2**21
     with pytest.raises(Unreadable, match='81000000 pixels, more than'):
         readers.read_saliency_map('a.tif', data=data.getvalue())
+    # a PNG that claims 400 million pixels of eight bytes
+    header = struct.pack('>IIBBBBB', 20_000, 20_000, 16, 6, 0, 0, 0)
+    chunks = [(b'IHDR', header), (b'IDAT', zlib.compress(bytes(1000))), (b'IEND', b'')]
+    png = b'\x89PNG\r\n\x1a\n' + b''.join(
+        struct.pack('>I', len(held)) + name + held + struct.pack('>I', zlib.crc32(name + held))
+        for name, held in chunks
+    )
+    with pytest.raises(Unreadable, match='a.png: .* pixels, more than'):
+        readers.read_saliency_map('a.png', data=png)
     nan = SMOOTH.astype(np.float32)
     nan[3, 3] = np.nan
     with pytest.raises(Unreadable, match='a.tif: the map holds a NaN'):

@@ -126,7 +126,7 @@ def run(*arguments, **keywords):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.timeout(14400)
 @pytest.mark.parametrize('mode', ['bce', 'salgan'])
 def test_twenty_kills_change_nothing(data, tmp_path, mode):

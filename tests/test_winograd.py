@@ -37,6 +37,23 @@ def test_every_transform_against_plain_sums_in_float64(tmp_path):
     passes_when_compiled('winograd_check.cpp', tmp_path)
 
 
+@needs_cpp
+@pytest.mark.skipif('avx512f' not in native.cpu_features(), reason='no AVX-512 here')
+def test_avx512_gives_the_bytes_of_avx2(monkeypatch):
+    """Every image size has its own mixture of transforms, blocks and remainders."""
+    predict = networks.model('bce', 3).predictFunction
+    (chain,) = chains(predict)
+    maps: dict = {}
+    for choice in ('', 'avx512'):
+        monkeypatch.setenv('SALGAN_CONV', choice)
+        monkeypatch.setattr(winograd, '_loaded', [])
+        chain.__setstate__(chain.__getstate__())  # for the other library
+        maps[choice] = [predict(inputs.batch(1, n, w, h)[0]) for n, w, h in ((1, 64, 48), (5, 16, 80))]
+    chain.__setstate__(chain.__getstate__())
+    for one, other in zip(*maps.values()):
+        np.testing.assert_array_equal(one, other)
+
+
 def same_maps_as_in_float64(folder, sizes):
     for (width, height), seeds in sizes.items():
         for seed, expected in zip(range(seeds), np.load(folder / f'maps_{width}x{height}.npy')):

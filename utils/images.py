@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import warnings
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -57,21 +58,32 @@ def decode_rgb(data, path, ignore_orientation=False):
 
 
 def size_of_image(data):
-    """(rows, columns) of an image as it is stored, from its first bytes; None where Pillow cannot tell."""
-    return _looked_at(io.BytesIO(data), lambda image: (image.height, image.width))
+    """(rows, columns) of an image as it is stored, from its first bytes; None where Pillow cannot tell.
+
+    Of those so large that Pillow refuses to look, a size as large as that.
+    """
+    return _looked_at(io.BytesIO(data), lambda image: (image.height, image.width), too_large=(2**14, 2**14))
 
 
-def _looked_at(file, look):
+def _looked_at(file, look, too_large=None):
     """What `look` says of an image that Pillow has opened but not decoded; None where it cannot."""
+    image_module = _pillow()
+    try:
+        with image_module.open(file) as image:
+            return look(image)
+    except image_module.DecompressionBombError:
+        return too_large
+    except Exception:  # whatever its plug-ins stumble on; decoding will say what is wrong
+        return None
+
+
+@lru_cache(maxsize=1)
+def _pillow():
+    """Pillow's `Image`, silent: what it warns of, sizes and broken tags, is looked at or named here."""
     from PIL import Image
 
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # of sizes, which whoever asks looks at
-        try:
-            with Image.open(file) as image:
-                return look(image)
-        except Exception:  # whatever its plug-ins stumble on; decoding will say what is wrong
-            return None
+    warnings.filterwarnings('ignore', module='PIL')
+    return Image
 
 
 def stored_size(path):
@@ -152,7 +164,7 @@ def of_pillow(head):
 
 def _decode_by_pillow(data, path, flags):
     # note: deviation 29: the original reads none of these formats; pixels are as Pillow gives them
-    from PIL import Image, ImageOps, features
+    from PIL import ImageOps, features
 
     path, kind = os.fspath(path), of_pillow(data)
     if kind == 'HEIC':
@@ -166,23 +178,19 @@ def _decode_by_pillow(data, path, flags):
         pillow_heif.register_heif_opener()
     if kind == 'AVIF' and not features.check('avif'):
         raise Unreadable(f'{path}: AVIF, which needs Pillow 11.3 or newer; or save it as JPEG or PNG')
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # of sizes, which are looked at here
-        try:
-            with Image.open(io.BytesIO(data)) as opened:
-                image: Image.Image = opened
-                if image.width * image.height > int(os.environ['OPENCV_IO_MAX_IMAGE_PIXELS']):
-                    raise Unreadable(
-                        f'{path}: more pixels than OPENCV_IO_MAX_IMAGE_PIXELS allows; make the image smaller'
-                    )
-                if not flags & cv2.IMREAD_IGNORE_ORIENTATION:
-                    image = ImageOps.exif_transpose(image)
-                grey = image.mode in ('1', 'L', 'LA')
-                array = np.asarray(image.convert('L' if grey else 'RGB'))
-        except (Unreadable, MemoryError):
-            raise
-        except Exception:  # whatever its plug-ins stumble on
-            raise Unreadable(f'{path}: not a whole {kind} image, or a broken one') from None
+    try:
+        with _pillow().open(io.BytesIO(data)) as opened:
+            if opened.width * opened.height > int(os.environ['OPENCV_IO_MAX_IMAGE_PIXELS']):
+                raise Unreadable(
+                    f'{path}: more pixels than OPENCV_IO_MAX_IMAGE_PIXELS allows; make the image smaller'
+                )
+            turned = opened if flags & cv2.IMREAD_IGNORE_ORIENTATION else ImageOps.exif_transpose(opened)
+            grey = turned.mode in ('1', 'L', 'LA')
+            array = np.asarray(turned.convert('L' if grey else 'RGB'))
+    except (Unreadable, MemoryError):
+        raise
+    except Exception:  # whatever its plug-ins stumble on
+        raise Unreadable(f'{path}: not a whole {kind} image, or a broken one') from None
     if grey and flags & cv2.IMREAD_COLOR and not flags & cv2.IMREAD_ANYDEPTH:
         return cv2.cvtColor(array, cv2.COLOR_GRAY2BGR)
     if grey:

@@ -196,15 +196,6 @@ def plan(sources, folder, formats, film_formats=('mkv',), also_read=()):
     return targets
 
 
-def are_there(source, targets, every=1):
-    """Whether all of a source's maps are there; `every` as `utils.video.is_complete`."""
-    if source.read is None:
-        from utils.video import is_complete
-
-        return is_complete(source.path, targets, every)
-    return all(os.path.exists(path) for path in targets.values())
-
-
 def clash(path, of, writers, read, folders):
     """Why `path`, made of the images `of`, cannot be written; None if it can. It may be one of `folders`."""
     if len(of) > 1:

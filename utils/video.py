@@ -234,15 +234,15 @@ def write_all(sources, targets, predictor, weights, batch_size=1, every=1, recor
         yield source, why
 
 
-def is_complete(path, targets, every=1):
-    """Whether the maps of a film are there: the films, and as many images as it claims to have frames."""
+def are_there(source, targets, every=1):
+    """Whether all maps of an image or a film are there: of a film as many images as it claims frames."""
     if not all(os.path.exists(target) for target in targets.values()):
         return False
     images = {name: folder for name, folder in targets.items() if name not in FILMS}
-    if not images:
+    if source.read or not images:
         return True
     try:
-        wanted = -(-probe(path).frames // every)
+        wanted = -(-probe(source.path).frames // every)
     except Unreadable:
         return False
     for name, folder in images.items():

@@ -95,6 +95,11 @@ def write_gaze_set(folder, counts, size=SIZE):
     return folder
 
 
+def maps_of(folder):
+    """`tree`, but for the record of 03, which has the date."""
+    return {name: data for name, data in tree(folder).items() if name != 'maps.json'}
+
+
 def tree(folder):
     """Relative path -> bytes of every file in a folder, but for 03's maps.json, which holds a date."""
     files = (path for path in sorted(folder.rglob('*')) if path.is_file() and path.name != 'maps.json')

@@ -54,7 +54,9 @@ def connected(options):
     import dask
     from distributed import Client
 
-    logging.getLogger('distributed').setLevel(logging.CRITICAL)  # what matters is said in our words
+    for name in logging.root.manager.loggerDict:
+        if name.startswith('distributed'):  # what matters is said in our words
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     settings: dict[str, Any] = {'distributed.comm.timeouts.connect': f'{CONNECT}s'}
     with contextlib.ExitStack() as stack, warnings.catch_warnings():
         warnings.filterwarnings('ignore', module='distributed')  # other versions of packages, large graphs
@@ -166,16 +168,17 @@ def workers(cluster):
     return usable
 
 
-def wait_for_workers(cluster, error, patience=PATIENCE):
+def wait_for_workers(cluster, error):
     """The workers, of which there is at least one; raises `error`, one sentence, where none comes."""
-    deadline, said = time.monotonic() + patience, False
+    began, said = time.monotonic(), False
     while not (usable := workers(cluster)):
-        if cluster.refused and not said and len(cluster.client.scheduler_info(n_workers=-1)['workers']):
+        waited = time.monotonic() - began
+        if error is CouldNotStart and cluster.refused and waited > CONNECT / 4:
             raise error(f'{cluster.where}: none of its workers can be used; {HOW}')
-        if time.monotonic() > deadline:
-            raise error(f'{cluster.where}: no worker came in {patience} s; {HOW}')
+        if waited > PATIENCE:
+            raise error(f'{cluster.where}: no worker came in {PATIENCE} s; {HOW}')
         if not said:
-            say(f'{cluster.where}: no workers yet; waiting for one: {HOW}')
+            say(f'{cluster.where}: no worker there; waiting for one: {HOW}')
             said = True
         time.sleep(0.2)
     return usable

@@ -13,14 +13,14 @@ AHEAD = 3  # chunks that each worker has or waits for, so that none waits for th
 CHUNKS_A_WORKER = 8  # at least, where there is little work: the last ones end at about the same time
 LARGEST = 32  # items of a chunk: seconds of work, which is what a worker that dies can lose
 LOOK = 2  # seconds between two looks at who is there
-TRIES = 3  # of an item alone, each with dask's own retries, before it is given up
 
 
 class Task(NamedTuple):
-    """A chunk that was handed out, and how many times dask gave it up: its workers died of something."""
+    """A chunk that was handed out."""
 
     items: list
-    given_up: int
+    again: bool = False  # dask has given it up before: workers that had it died
+    alone: bool = False  # and so often that nothing else is done meanwhile, to be sure that it is the reason
 
 
 def chunk_size(items, workers, multiple=1):
@@ -38,8 +38,9 @@ def chunks(items, size):
 def spread(cluster, name, settings, items, size, shared=None):
     """Has a function called on workers with all of `items`, in chunks.
 
-    A chunk whose worker dies is given to another one. One whose workers die again and again is divided, until
-    the item that they die of is alone.
+    A chunk whose worker dies is given to another one. Where workers die again and again of something in it,
+    which chunks that wait on the same workers seem to do as well, it is put aside until all else is done, and
+    then divided until the item that they die of is alone.
 
     Parameters
     ----------
@@ -62,7 +63,10 @@ def spread(cluster, name, settings, items, size, shared=None):
         If the scheduler has gone away, or no worker comes to replace the last one; and what the function
         raises.
     """
+    from distributed import KilledWorker
+
     waiting: Any = chunks(items, size)
+    suspects: list = []
     pending: dict = {}  # future -> Task
     done: queue.SimpleQueue = queue.SimpleQueue()
     submit = _submitter(cluster, name, settings, shared)
@@ -76,18 +80,29 @@ def spread(cluster, name, settings, items, size, shared=None):
     try:
         while True:
             while len(pending) < most and (chunk := next(waiting, None)):
-                hand_out(Task(chunk, 0))
+                hand_out(Task(chunk))
+            if not pending and suspects:
+                hand_out(suspects.pop(0))
             if not pending:
                 return
             future = _next(done)
             if future is not None:
                 task = pending.pop(future)
-                for again in _again(cluster, future, task):
-                    hand_out(again)
-                if future.status == 'finished':
+                error = _error_of(future, cluster)
+                if error is None:
                     yield task.items, future.result()
-                elif _is_hopeless(task):
+                elif not isinstance(error, KilledWorker):
+                    raise error
+                elif not task.again:
+                    hand_out(Task(task.items, again=True))
+                elif not task.alone:
+                    suspects.append(Task(task.items, again=True, alone=True))
+                elif len(task.items) == 1:
                     yield task.items, None
+                else:
+                    half = len(task.items) // 2
+                    parts = task.items[:half], task.items[half:]
+                    suspects[:0] = [Task(part, again=True, alone=True) for part in parts]
             if time.monotonic() > looked + LOOK:
                 most = AHEAD * len(wait_for_workers(cluster, HadToStop))
                 looked = time.monotonic()
@@ -128,29 +143,16 @@ def _submitter(cluster, name, settings, shared):
     return submit
 
 
-def _is_hopeless(task):
-    return len(task.items) == 1 and task.given_up + 1 >= TRIES
-
-
-def _again(cluster, future, task):
-    """The tasks that come in the place of one whose workers died; raises what else went wrong with it."""
-    from distributed import KilledWorker
-
+def _error_of(future, cluster):
+    """What went wrong with a task, None if nothing did."""
     if future.status == 'finished':
-        return []
+        return None
     if future.status == 'cancelled':
-        raise HadToStop(
+        return HadToStop(
             f'{cluster.where}: the scheduler has gone away; what was finished is kept; start it again, and '
-            'then the same command with --skip-existing'
+            'run the same command again'
         )
-    error = future.exception()
-    if not isinstance(error, KilledWorker):
-        raise error
-    if _is_hopeless(task):
-        return []
-    half = (len(task.items) + 1) // 2
-    given_up = task.given_up + 1 if half == len(task.items) else 0
-    return [Task(part, given_up) for part in (task.items[:half], task.items[half:]) if part]
+    return future.exception()
 
 
 def give_up(cluster, futures):

@@ -68,10 +68,10 @@ class Annotations:
             raise Unreadable(f'{self.path}: {error.strerror}') from None
 
     def _index(self, scanner):
-        found = set()
+        found: list = []
         for key in scanner.members():
+            found.append(key)
             if key in ('images', 'annotations'):
-                found.add(key)
                 for start, end, element in scanner.elements(flat=key == 'annotations'):
                     if key == 'images':
                         self._add_image(element)
@@ -81,7 +81,8 @@ class Annotations:
                 scanner.value()
         for key in ('images', 'annotations'):
             if key not in found:
-                raise ValueError(f'it has no list "{key}"')
+                held = ', '.join(map(str, found[:8]))[:200] or 'nothing'
+                raise ValueError(f'it has no list "{key}"; it holds {held}')
 
     def _add_image(self, element):
         try:

@@ -14,6 +14,7 @@ from utils.files import walk
 
 DEEPEST = 4  # folders below the one that is named, in which a set is looked for
 MOST_FOLDERS = 2000  # that are looked into
+SMALL = 2**20  # bytes of a file that is opened only to see what it is
 FIXATIONS_SUFFIX, MAP_SUFFIX = '_fixPts', '_fixMap'
 
 
@@ -275,7 +276,8 @@ def _dut_omron(folder):
     if eye:
         return _found(DUT_OMRON, folder, _at(eye, '../DUT-OMRON-image'), _at(eye, 'mat') or eye)
     files = [name for name in _files(folder) if name.lower().endswith('.mat')]
-    if not files or 's' not in _variables(os.path.join(folder, files[0])):
+    first = os.path.join(folder, files[0]) if files else None
+    if not first or os.path.getsize(first) > SMALL or 's' not in _variables(first):
         return None
     return _found(DUT_OMRON, folder, _at(folder, '../../DUT-OMRON-image', '../DUT-OMRON-image'), folder)
 

@@ -17,7 +17,7 @@ def toronto(variables):
     cells = _cells(variables, 'white')
     for cell in cells:
         _matrix(cell)
-    return {str(number): cell for number, cell in enumerate(cells, 1)}
+    return {str(number): _small(cell) for number, cell in enumerate(cells, 1)}
 
 
 def pascal_s(variables):
@@ -96,6 +96,12 @@ def _cells(variables, name):
     if len(cells) > MOST_IMAGES:
         raise ValueError(f'{name} has {len(cells)} cells, more than any set has images')
     return cells
+
+
+def _small(matrix):
+    """The same numbers in a byte each, where they are no others: doubles of a whole set fill the memory."""
+    small = matrix.astype(np.uint8) if matrix.min() >= 0 and matrix.max() < 256 else matrix
+    return small if np.array_equal(small, matrix) else matrix
 
 
 def _matrix(value):

@@ -19,7 +19,10 @@ from utils.images import decode, size_of_image
 
 LARGEST = 2**26  # pixels: a map of more is a mistake or an attack
 MAP, LOG_DENSITY, NEGATIVE = 'map', 'log density', 'map with negative values'
-IMAGES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm', '.jp2', '.gif', '.avif'}
+IMAGES = {
+    '.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm', '.jp2', '.gif', '.avif',
+    '.heic', '.heif',
+}  # fmt: skip
 ARRAYS = {'.npy', '.mat'}
 FIXATIONS_IN_MAT = ('I', 'fixLocs', 'fixations')  # SALICON 2015; CAT2000 and FIGRIM; the MIT code's demo
 
@@ -74,7 +77,7 @@ def fixated(array, path, lossy=False):
     if array.dtype.kind in 'fi' and (array < 0).any():
         raise Unreadable(f'{path}: no fixation map, since it has negative values')
     # Several colours stand for several observers; a fixation is what is not black.
-    values = array if array.ndim == 2 else array.sum(axis=2, dtype=np.float64)
+    values = array if array.ndim == 2 else _colours(array, path).sum(axis=2, dtype=np.float64)
     _refuse_blurred(values, path)
     return values != 0
 
@@ -227,11 +230,7 @@ def _log_sum_exp(array):
 
 
 def _one_channel(array, path, lossy):
-    if array.shape[2] == 1:
-        return array[:, :, 0]
-    if array.shape[2] not in (2, 3, 4):
-        raise Unreadable(f'{path}: not a map: {array.shape[2]} channels')
-    colours = array[:, :, : 1 if array.shape[2] == 2 else 3]  # what is beyond is alpha
+    colours = _colours(array, path)
     first = colours[:, :, :1]
     if lossy:
         spread = int((colours.max(axis=2).astype(int) - colours.min(axis=2)).max())
@@ -243,6 +242,13 @@ def _one_channel(array, path, lossy):
             f'{path}: a coloured picture, not a map: its channels differ; save the map itself, not a heat map'
         )
     return cv2.cvtColor(colours, cv2.COLOR_BGR2GRAY) if lossy and colours.shape[2] == 3 else first[:, :, 0]
+
+
+def _colours(array, path):
+    """The channels of an array, (rows, columns, 1 or 3), without alpha."""
+    if array.shape[2] > 4:
+        raise Unreadable(f'{path}: not a map: {array.shape[2]} channels')
+    return array[:, :, : 3 if array.shape[2] > 2 else 1]
 
 
 def check_shape(shape, size, path):

@@ -19,6 +19,7 @@ from utils.evaluation import provenance, tuebingen
 from utils.evaluation.ground_truth import SIDE, SIGMA
 from utils.evaluation.maps import read_map, read_source
 from utils.evaluation.published import FIGURE3_METRICS
+from utils.images import ready_for_threads
 from utils.parallel import in_order
 
 METRICS = {
@@ -269,6 +270,7 @@ def score_all(items, count, truth, settings, workers):
     Counter of the maps that were 'resized', of those of 'another shape' among the failed, and of each
     `SaliencyMap.kind`
     """
+    ready_for_threads()
     found = in_order(partial(score_item, truth=truth, settings=settings), items, workers)
     return collected(progress(found, total=count, unit='map', desc='scores'), truth)
 
@@ -385,6 +387,7 @@ def described(settings, truth, scored, resized=0, made_by=None):
         'images': scored,
         'layout': truth.layout,
         'data set': truth.set,
+        'repeated fixations': 'not told by its files' if truth.set and not truth.multiplicity else None,
         'fixation type': truth.fixation_type,
         'fixation filter': truth.fixation_filter,
         'maps resized': f'{resized} ({RESIZED_BY[settings.protocol]})',

@@ -14,11 +14,12 @@ from utils.command_line import counted, listed, progress
 from utils.data_sets import salicon
 from utils.data_sets.census import IMAGES, SIZE, TOTALS_2015
 from utils.evaluation.ground_truth import PICKLE
-from utils.evaluation.maps import read_map
-from utils.evaluation.scores import METRICS, RESIZE, centre_gaussian, score
+from utils.evaluation.maps import read_source
+from utils.evaluation.scores import METRICS, RESIZE, as_scored, centre_gaussian, score
 from utils.parallel import in_order
 
 MOST = 200  # images that are scored, drawn by the seed: enough for means
+_OF_SALICON = (salicon.MAT_2015, salicon.JSON, salicon.GAZE, PICKLE)  # a pickle of 01 mostly is
 OK, WRONG, UNSURE = 'ok', 'WRONG', 'unsure'
 ITSELF, CONSTANT, CENTRE, ANOTHER, MAPS = (
     'ground truth itself', 'constant', 'centre Gaussian', "another image's truth", 'the maps'
@@ -97,7 +98,7 @@ def _check_image(number, stems, truth, settings, files):
     }
     sizes = {'ground truth': truth.blurred(stem).shape} if truth.blurred_from else {}
     if files:
-        saliency_map = read_map(files[stem])
+        saliency_map = _map_of(files[stem], settings)
         sizes['maps'] = saliency_map.shape
         maps[MAPS] = RESIZE[settings.protocol](saliency_map, size)
     if len(stems) == 1:
@@ -112,11 +113,16 @@ def _check_image(number, stems, truth, settings, files):
     witness = maps.get(MAPS, itself if truth.blurred_from else maps[CENTRE])
     found['nss'] = _nss_mixed_up(witness, truth.images[stem].points.astype(int), size)
     if files and len(stems) > 1:
-        other = RESIZE[settings.protocol](read_map(files[stems[number - 1]]), size)
+        other = RESIZE[settings.protocol](_map_of(files[stems[number - 1]], settings), size)
         found['own'], found['other'] = (
             metrics.nss(saliency_map, truth.fixation_map(stem)) for saliency_map in (maps[MAPS], other)
         )
     return found
+
+
+def _map_of(source, settings):
+    """The values that are scored of a map that is read."""
+    return as_scored(read_source(source, settings.ignore_orientation), settings)[0]
 
 
 def _truth_map(stem, truth, size):
@@ -155,7 +161,7 @@ def _outside(truth):
 
 
 def _sizes(truth, found):
-    if truth.layout in (salicon.MAT_2015, salicon.JSON, salicon.GAZE, PICKLE):
+    if truth.layout in _OF_SALICON:
         odd = sorted({image.size for image in truth.images.values()} - {SIZE})
         sentence = f'all of SALICON has {_shape(SIZE)}'
         if odd:
@@ -312,7 +318,7 @@ def _counts(numbers):
 
 def _filter(rows, truth):
     nss = rows.get(ITSELF, {}).get('NSS', math.nan)
-    if truth.layout == salicon.FIXATION_MAPS or math.isnan(nss):
+    if truth.layout not in _OF_SALICON or math.isnan(nss):  # the paper's numbers are of SALICON
         return
     sentence = f'NSS of {ITSELF}: {nss:.2f}, about the most that a map can reach; the paper has {PAPER_NSS}'
     if nss > PAPER_NSS:
