@@ -9,6 +9,7 @@ import time
 import urllib.parse
 import uuid
 import warnings
+from multiprocessing import resource_tracker
 from typing import Any, NamedTuple
 
 from utils.cluster import processes, tasks, version
@@ -94,10 +95,10 @@ def _local(text):
     number = int(text.partition(':')[2] or processes.cores())
     configuration, environment = processes.configuration(number), processes.environment(number)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(
-            _as_before(environment)
-        )  # dask sets it here as well, for its processes to inherit
-        # a Ctrl-C goes to all processes of a terminal, and is this one's to deal with, once they have started
+        stack.enter_context(_as_before(environment))  # dask sets it here, too, for its processes to inherit
+        # a Ctrl-C goes to all processes of a terminal and is this one's to deal with, once they have started;
+        # the tracker's own start would unblock it again
+        resource_tracker.ensure_running()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:
             with dask.config.set(configuration):
