@@ -98,10 +98,6 @@ weights: $(VENV)/run.stamp
 	$(RUN) weights/fetch.py
 	@$(ELAPSED)
 
-# 01, 03 and 04 on many machines
-cluster: $(VENV)/cluster.stamp
-	@$(ELAPSED)
-
 # reports in one line what device=cuda finds here
 gpu: $(VENV)/gpu.stamp
 	@THEANO_FLAGS="$${THEANO_FLAGS:-},device=cuda" $(RUN) -m backend

@@ -49,25 +49,37 @@ def lock_ctx(lock_dir=None, keep_lock=False, **_):
         release_lock()
 
 
+@contextlib.contextmanager
+def on(path):
+    """With a lock of one's own, on the file `path`, for as long."""
+    descriptor = _taken(path)
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
 def force_unlock():
     """Theano's command for removing a dead process's lock: there are none."""
 
 
 def _taken(path):
-    """The descriptor of the locked file; None where the file system has no locks.
-
-    NFS wants a file that is open for writing.
-    """
+    """The descriptor of the locked file; None where there can be none, which is no reason not to compile:
+    what is compiled is moved into place. NFS wants a file that is open for writing."""
     import fcntl
 
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    except OSError:  # a full disk, say, which will be said
+        return None
     try:
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
             notices.waiting()
             fcntl.lockf(descriptor, fcntl.LOCK_EX)
-    except OSError:  # none between hosts, or none at all: Theano moves what it compiles into place
+    except OSError:  # the file system has no locks
         os.close(descriptor)
         return None
     except BaseException:  # Ctrl-C while it waits

@@ -1,5 +1,6 @@
 """Compiled functions kept on disk: a warm start neither builds the graph nor optimises it again."""
 
+import contextlib
 import hashlib
 import os
 import pickle
@@ -34,12 +35,20 @@ def function(name, make, *sources):
     file = f'{name}-{_key(sources)}.pickle'
     found = _read(file)
     if found is None:
-        with compile_lock.lock_ctx():
+        with _alone(file):
             found = _read(file)  # another process may have made it meanwhile
             if found is None:
                 found = make()
                 _write(file, found)
     return found
+
+
+def _alone(file):
+    """With the lock for making `file`; other functions may be made by others meanwhile."""
+    try:
+        return compile_lock.on(os.path.join(native.folder(), f'{file}.lock'))
+    except OSError:  # no folder: `_write` says so
+        return contextlib.nullcontext()
 
 
 def _read(file):

@@ -80,7 +80,7 @@ def cluster_of(workers):
         client = stack.enter_context(Client(scheduler_file=file, set_as_default=False))
         worker = stack.enter_context(started(__file__, '--work-for', client.scheduler.address, workers))
         client.wait_for_workers(workers)
-        yield connection.Cluster(client, 'here', 'benchmark', os.getcwd(), set()), scheduler, worker
+        yield connection.Cluster(client, 'here', 'benchmark', os.getcwd(), set(), set()), scheduler, worker
 
 
 def processor_seconds(pid):

@@ -27,6 +27,7 @@ REQUIREMENTS = [
 ]
 NAMES = {
     'theano': 'ours (Winograd)',
+    'avx512': 'ours (AVX-512)',
     'onednn': 'ours (oneDNN only)',
     'corrmm': 'Theano only (CorrMM)',
     'channels_last': 'PyTorch channels_last',
@@ -35,7 +36,7 @@ NAMES = {
     'onnxruntime': 'onnxruntime',
     'ncnn': 'ncnn',
 }
-OURS = ('theano', 'onednn', 'corrmm', 'float64')
+OURS = ('theano', 'onednn', 'corrmm', 'float64', 'avx512')
 TORCH = ('torch', 'channels_last', 'compiled')
 SIZES = ('32x32', '64x48', '128x96', '256x192', '320x240', '512x384', '640x480', '1024x768')
 PARTS = ('predict', 'bce', 'salgan', 'sizes', 'start-up')
@@ -62,14 +63,14 @@ def main():
                 expected = os.path.join(folder, 'expected.npy')
                 Engine('float64', 'predict', folder, python, expected).end()
                 others = ('onnxruntime', 'ncnn') if batch == 1 else ()
-                engines = [name for name in (*OURS[:3], *TORCH, *others) if name in arguments.engines]
+                engines = [n for n in (*ours(), *TORCH, *others) if n in arguments.engines]
                 rows = measure(engines, 'predict', folder, python, arguments.runs, np.load(expected))
                 table(f'prediction, batch {batch}', rows, 'channels_last')
         for task in ('bce', 'salgan'):
             if task in arguments.only:
                 batch = 32 if arguments.long else 8
                 images(folder, batch, width, height)
-                engines = [name for name in OURS[:3] + TORCH if name in arguments.engines]
+                engines = [n for n in (*ours(), *TORCH) if n in arguments.engines]
                 rows = measure(engines, task, folder, python, max(2, arguments.runs // 3))
                 table(f'one {task} update of the generator, batch {batch}', rows, 'torch')
         if 'sizes' in arguments.only:
@@ -99,6 +100,13 @@ def options():
         '--environment', default=os.path.join(ROOT, '.venv-benchmark'), help='where the others are installed'
     )
     return parser.parse_args()
+
+
+def ours():
+    """The project's engines that there are here."""
+    from backend import native
+
+    return ('theano', 'avx512', 'onednn', 'corrmm') if 'avx512f' in native.cpu_features() else OURS[:3]
 
 
 def cpu():
@@ -164,7 +172,10 @@ class Engine:
     """A process of benchmarks/cpu_engine.py."""
 
     def __init__(self, name, task, folder, python, map_file=''):
-        flags = {'float64': {'THEANO_FLAGS': 'floatX=float64'}, **{n: {'SALGAN_CONV': n} for n in OURS[1:3]}}
+        flags = {
+            'float64': {'THEANO_FLAGS': 'floatX=float64'},
+            **{n: {'SALGAN_CONV': n} for n in ('onednn', 'corrmm', 'avx512')},
+        }
         script = os.path.join(ROOT, 'benchmarks', 'cpu_engine.py')
         start = time.perf_counter()
         process: subprocess.Popen = subprocess.Popen(

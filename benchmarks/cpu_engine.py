@@ -127,6 +127,7 @@ ENGINES = {
     'corrmm': theano,
     'onednn': theano,
     'float64': theano,
+    'avx512': theano,
     'torch': torch_eager,
     'channels_last': torch_channels_last,
     'compiled': torch_compiled,

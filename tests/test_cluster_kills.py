@@ -66,13 +66,14 @@ def maps(folder):
 
 def killed_at_random(process, above, folder, rng):
     """Kills a worker each time that some more maps are there, KILLS times; returns what was said."""
-    moments = sorted(rng.sample(range(1, IMAGES - 40), KILLS))
+    moments = sorted(rng.sample(range(1, IMAGES // 2), KILLS))
     for moment in moments:
         while maps(folder) < moment:
             assert process.poll() is None, process.stderr.read()
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.2))
         while not (alive := workers_of(above)):  # all of them have just been killed
+            assert process.poll() is None, process.stderr.read()
             time.sleep(0.1)
         os.kill(rng.choice(alive), signal.SIGKILL)
     return process.communicate()[1]

@@ -153,7 +153,7 @@ def test_eight_starts_on_a_cold_cache_compile_once(seeded_weights, tmp_path):
         assert result.returncode == 0, result.stderr
         *notices, last = result.stderr.splitlines(keepends=True)
         assert len(notices) <= 1 and quiet(''.join(notices)), result.stderr
-        assert last.startswith('1 of 1 images predicted')
+        assert last.startswith('1 of 1 image predicted')
     maps = [np.load(tmp_path / str(number) / 'predict_exact.npy') for number in range(8)]
     assert all(np.array_equal(each, maps[0]) for each in maps)
     assert len(list(tmp_path.glob('cache/*/salgan/prediction-*.pickle'))) == 1

@@ -118,6 +118,7 @@ def test_what_no_archive_can_be_made_of(predict, tmp_path, arguments, said):
 def test_somebody_elses_archive_is_not_replaced(predict, tmp_path):
     with zipfile.ZipFile(tmp_path / 'data.zip', 'w') as archive:
         archive.writestr('precious.txt', 'data')
+        archive.comment = b'of 2019'
     with pytest.raises(CouldNotStart, match='was not written by this program'):
         predict('--archive', tmp_path / 'data.zip')
     assert predict('--format', 'png', '--archive', tmp_path / 'data.zip', '--force')[0] == DONE

@@ -271,6 +271,7 @@ def test_shapes():
 # --- hostile files ---
 
 
+@pytest.mark.filterwarnings('ignore::UserWarning:PIL.TiffImagePlugin')
 def test_tiffs_that_are_broken_cut_or_too_large():
     whole = tiff(SMOOTH.astype(np.float32))
     for at in range(0, len(whole), 97):

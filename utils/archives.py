@@ -123,7 +123,7 @@ def write(path, maps, provenance):
         What each image is called in the archive (see `keys`) -> the file of its map. In a zip the file's own
         extension takes the place of the image's.
     provenance : dict
-        Kept beside the maps; see `utils.provenance`.
+        Kept beside the maps; see `utils.evaluation.provenance`.
 
     Raises
     ------

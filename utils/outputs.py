@@ -89,6 +89,7 @@ def archive_keys(sources, options):
         If no archive of these can be written there.
     """
     from utils import archives
+    from utils.evaluation import provenance
     from utils.files import make_folder
 
     if not options.archive:
@@ -96,7 +97,7 @@ def archive_keys(sources, options):
     if len(set(options.format) - {'overlay'}) != 1:
         raise CouldNotStart('an archive holds one map of an image: --archive takes one --format')
     archives.check(options.archive)
-    if os.path.exists(options.archive) and not options.force and not archives.provenance(options.archive):
+    if os.path.exists(options.archive) and not options.force and not provenance.is_ours(options.archive):
         raise CouldNotStart(
             f'{options.archive}: is there, and was not written by this program; choose another name, or '
             'replace it with --force'

@@ -4,6 +4,7 @@ Importing them takes two seconds of processor time, and the tests run hundreds o
 import itself (settings of Theano, what is imported, a broken environment) gets a Python of its own.
 """
 
+import functools
 import io
 import multiprocessing
 import os
@@ -12,6 +13,7 @@ import runpy
 import subprocess
 import sys
 import tempfile
+from multiprocessing import forkserver
 from pathlib import Path
 
 # not looked at by an import, or set by backend when it is imported
@@ -24,8 +26,20 @@ ADDED = {
     'base_compiledir',
     'compiledir_format',
 }  # by backend
-_server = multiprocessing.get_context('forkserver')
-_server.set_forkserver_preload(['tests.helpers.imported'])
+
+
+@functools.cache
+def _server():
+    """The server, started."""
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(['tests.helpers.imported'])
+    here = os.getcwd()
+    os.chdir(Path(__file__).parents[2])  # Python 3.11 and older find what to import from here only
+    try:
+        forkserver.ensure_running()
+    finally:
+        os.chdir(here)
+    return context
 
 
 def _others(environment):
@@ -61,7 +75,7 @@ def forked(target, *arguments, cwd=None, timeout=600, environment):
     """
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder, name) for name in ('stdout', 'stderr')]
-        process = _server.Process(
+        process = _server().Process(
             target=_redirected, args=(files, os.fspath(cwd or os.getcwd()), environment, target, arguments)
         )
         process.start()

@@ -3,10 +3,13 @@
 import contextlib
 import json
 import logging
+import os
 import signal
 import time
+import urllib.parse
 import uuid
 import warnings
+from multiprocessing import resource_tracker
 from typing import Any, NamedTuple
 
 from utils.cluster import processes, tasks, version
@@ -31,8 +34,8 @@ class Cluster(NamedTuple):
         A name of its own for what is done here.
     folder : str
         The current one, in which the workers work, too: paths and messages are the same as here.
-    refused : set of str
-        Addresses of the workers that were said to be of no use.
+    refused, seen : set of str
+        Addresses of the workers that were said to be of no use, and of all others that there ever were.
     """
 
     client: Any
@@ -40,6 +43,7 @@ class Cluster(NamedTuple):
     job: str
     folder: str
     refused: set
+    seen: set
 
 
 @contextlib.contextmanager
@@ -72,7 +76,7 @@ def connected(options):
             why = str(error).partition('\n')[0] or 'no answer'
             raise CouldNotStart(one_line(f'no scheduler answers at {shown}: {why}')) from None
         stack.callback(_close, client)
-        cluster = Cluster(client, shown, uuid.uuid4().hex, current_folder(), set())
+        cluster = Cluster(client, shown, uuid.uuid4().hex, current_folder(), set(), set())
         wait_for_workers(cluster, CouldNotStart)
         yield cluster
 
@@ -89,28 +93,49 @@ def _local(text):
     from distributed import LocalCluster
 
     number = int(text.partition(':')[2] or processes.cores())
-    # a Ctrl-C is this process's to deal with; its children inherit that they are not to
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with dask.config.set(processes.configuration(number)):
-            cluster = LocalCluster(
-                n_workers=number,
-                threads_per_worker=1,
-                host='127.0.0.1',
-                dashboard_address=None,
-                memory_limit=0,
-                resources={version.resource(): 1},
-                preload=[processes.TASKS],
-                env=processes.environment(number),
-                silence_logs=logging.CRITICAL,
-            )
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    try:
+    configuration, environment = processes.configuration(number), processes.environment(number)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_as_before(environment))  # dask sets it here, too, for its processes to inherit
+        # a Ctrl-C goes to all processes of a terminal and is this one's to deal with, once they have started;
+        # the tracker's own start would unblock it again
+        resource_tracker.ensure_running()
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            with dask.config.set(configuration):
+                cluster = LocalCluster(
+                    n_workers=number,
+                    threads_per_worker=1,
+                    host='127.0.0.1',
+                    dashboard_address=None,
+                    memory_limit=0,
+                    resources={version.resource(): 1},
+                    preload=[processes.TASKS],
+                    env=environment,
+                    silence_logs=logging.CRITICAL,
+                )
+            stack.callback(_end, cluster)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         yield cluster.scheduler_address
+
+
+def _end(cluster):
+    with contextlib.suppress(Exception):  # a worker that was killed while it was asked to end
+        cluster.close(timeout=10)
+
+
+@contextlib.contextmanager
+def _as_before(names):
+    """Leaves these environment variables as they were."""
+    before = {name: os.environ.get(name) for name in names}
+    try:
+        yield
     finally:
-        with contextlib.suppress(Exception):  # a worker that was killed while it was asked to end
-            cluster.close(timeout=10)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _address(options):
@@ -165,6 +190,7 @@ def workers(cluster):
         elif address not in cluster.refused:
             cluster.refused.add(address)
             say(why)
+    cluster.seen.update(usable)
     return usable
 
 
@@ -197,3 +223,12 @@ def look_around(cluster, **what):
     troubles = sorted({why for why in found.values() if why})
     if troubles:
         raise CouldNotStart('; '.join(troubles))
+
+
+def tidy(cluster, folders):
+    """Removes what workers that died were writing in `folders`, on each machine that has others left."""
+    left = workers(cluster)
+    if cluster.seen - set(left):
+        one_of_each = {urllib.parse.urlsplit(address).hostname: address for address in left}
+        where = list(one_of_each.values())
+        cluster.client.run(tasks.tidy, cluster.folder, folders, workers=where, on_error='ignore')

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 from utils import files
 from utils.cluster import tasks, version
-from utils.cluster.connection import connected, look_around, workers
+from utils.cluster.connection import connected, look_around, tidy, workers
 from utils.cluster.work import chunk_size, spread
 from utils.errors import HadToStop
 from utils.predicting import write_all
@@ -62,6 +62,7 @@ def predict(sources, targets, options, network=NETWORK):
                 continue
             for number, (source, _) in enumerate(chunk):
                 yield source, left_out.get(number)
+        tidy(cluster, sorted({os.path.dirname(path) for of in targets.values() for path in of.values()}))
 
 
 def predict_chunk(settings, chunk, shared, go_on):

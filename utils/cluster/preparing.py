@@ -4,7 +4,7 @@ import copy
 import os
 
 from utils import files
-from utils.cluster.connection import connected, look_around, workers
+from utils.cluster.connection import connected, look_around, tidy, workers
 from utils.cluster.work import chunk_size, spread
 from utils.command_line import progress
 from utils.data_sets.preprocessing import prepare
@@ -39,6 +39,11 @@ def make_pngs(data_set, options):
             cluster, 'utils.cluster.preparing.prepare_chunk', settings, records, size, shared
         ):
             bar.update(len(chunk))
+        below = {os.path.dirname(record.stem) for record in records}
+        tidy(
+            cluster,
+            [os.path.join(options.output, kind, each) for kind in ('images', 'maps') for each in below],
+        )
 
 
 def prepare_chunk(settings, chunk, shared, go_on):

@@ -122,6 +122,13 @@ def look(folder, paths=(), weights=None, probe=None):
     return None
 
 
+def tidy(folder, folders):
+    """Removes what processes of this machine that have died were writing there."""
+    _enter(folder)
+    for each in folders:
+        files.make_folder(each)
+
+
 @functools.lru_cache(maxsize=4)
 def check_weights(path, sha256):
     """Raises HadToStop where `path` holds other weights on this machine than on the client's."""

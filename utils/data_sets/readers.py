@@ -5,6 +5,7 @@ decided what the array is, so that a blurred map is never read as fixations, nor
 """
 
 import io
+import logging
 import os
 import struct
 from typing import NamedTuple
@@ -99,7 +100,7 @@ def _fixated_in_jpeg(array, path):
     if brightest < 64 or smooth:
         raise Unreadable(
             f'{path}: a JPEG whose grey values are not in two clusters, black and white, so that it holds no '
-            'fixations; a blurred map? it goes to --ground-truth'
+            'fixations; a blurred map? --ground-truth of 04 or --maps of 01 takes it'
         )
     _refuse_blurred(bright, path)
     return bright
@@ -108,7 +109,7 @@ def _fixated_in_jpeg(array, path):
 def _refuse_blurred(values, path):
     why = _not_fixations(values)
     if why:
-        raise Unreadable(f'{path}: {why}; a blurred map? it goes to --ground-truth')
+        raise Unreadable(f'{path}: {why}; a blurred map? --ground-truth of 04 or --maps of 01 takes it')
 
 
 _EIGHT, _FOUR, _RING = np.ones((3, 3), np.float32), np.zeros((3, 3), np.float32), np.ones((9, 9), np.float32)
@@ -321,6 +322,7 @@ def _decode_tiff(data):
     """The first picture of a TIFF, or None."""
     import tifffile
 
+    logging.getLogger('tifffile').setLevel(logging.CRITICAL)  # what it finds broken is one sentence of ours
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             page = file.pages[0]

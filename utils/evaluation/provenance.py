@@ -67,6 +67,14 @@ def of_maps(path):
         return None
 
 
+def is_ours(path):
+    """Whether an archive was written by 03."""
+    try:
+        return bool(parse(archives.provenance(path) or '', path))
+    except Unreadable:
+        return False
+
+
 def parse(data, path):
     """The record that the bytes `data` of the file `path` hold; raises Unreadable where it is none."""
     try:

@@ -19,6 +19,7 @@ from utils.evaluation import provenance, tuebingen
 from utils.evaluation.ground_truth import SIDE, SIGMA
 from utils.evaluation.maps import read_map, read_source
 from utils.evaluation.published import FIGURE3_METRICS
+from utils.images import ready_for_threads
 from utils.parallel import in_order
 
 METRICS = {
@@ -269,6 +270,7 @@ def score_all(items, count, truth, settings, workers):
     Counter of the maps that were 'resized', of those of 'another shape' among the failed, and of each
     `SaliencyMap.kind`
     """
+    ready_for_threads()
     found = in_order(partial(score_item, truth=truth, settings=settings), items, workers)
     return collected(progress(found, total=count, unit='map', desc='scores'), truth)
 

@@ -269,12 +269,12 @@ def _density_bands(fixations, size, sigma):
     counts = np.zeros((len(fixated_rows), len(fixated_columns)))
     np.add.at(counts, (row, column), 1 / len(fixations))
     across = counts @ _reflected(fixated_columns, size[1], sigma)
-    down = np.ascontiguousarray(_reflected(fixated_rows, size[0], sigma).T)
+    down = _reflected(fixated_rows, size[0], sigma)
     reach, height = _radius(sigma), max(1, BAND // size[1])
     for start in range(0, size[0], height):
         end = min(start + height, size[0])
         first, last = np.searchsorted(fixated_rows, (start - reach, end + reach))
-        yield start, down[start:end, first:last] @ across[first:last]
+        yield start, down[first:last, start:end].T @ across[first:last]
 
 
 def _reflected(places, length, sigma):
@@ -283,7 +283,10 @@ def _reflected(places, length, sigma):
     period, radius = np.zeros(2 * length), _radius(sigma)
     np.add.at(period, np.arange(-radius, radius + 1) % (2 * length), _kernel(sigma))
     shifted = np.lib.stride_tricks.sliding_window_view(np.tile(period, 2), length)
-    return shifted[2 * length - places] + shifted[places + 1]
+    found = shifted[2 * length - places]
+    near = (places < radius) | (places >= length - radius)  # only from there does a border reflect anything
+    found[near] += shifted[places[near] + 1]
+    return found
 
 
 def _radius(sigma):
