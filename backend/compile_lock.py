@@ -71,7 +71,7 @@ def _taken(path):
 
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    except OSError:  # a full disk, say, which will be said
+    except OSError:  # for example a full disk, which is reported later
         return None
     try:
         try:
