@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Predicts saliency maps: images and the generator's weights in, maps out.
 
-The steps are the original's: decode, convert to RGB, resize to the network's size, predict, round to eight
-bits, resize to the image's size, blur, write.
+The steps are the original's: decode, convert to RGB, resize to the network's size, predict, truncate to
+eight bits, resize to the image's size, blur, write.
 """
 
 import contextlib
