@@ -100,7 +100,7 @@ def write_all(sources, targets, predictor, weights, batch_size):
 
 
 def _read(source, width, height, keep_original):
-    """The source, its `Decoded` image or None, and then one sentence on why."""
+    """The source, its `Decoded` image, and None; or None and one sentence on why it cannot be read."""
     try:
         image, size = source.read()
         return source, Decoded(shrink(image, width, height), size, image if keep_original else None), None
