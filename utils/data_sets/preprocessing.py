@@ -155,7 +155,7 @@ def _map_source(record, data_set, fixations):
 
 
 def _has_depth(data):
-    """Whether a map may have more than eight bits, so that it is scaled, as earlier versions did not."""
+    """Whether a map may have more than eight bits and is scaled; earlier versions did not scale it."""
     if data.startswith(b'\x89PNG'):
         return data[24:25] == b'\x10'
     return data.startswith((b'II', b'MM', b'\x93NUMPY'))
