@@ -1,6 +1,7 @@
 """Where the records are, and what every test may use."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,8 @@ REFERENCE_DATA = Path(
     os.environ.get('SALGAN_REFERENCE_DATA', ROOT.parent / 'shared' / 'golden' / 'never-commit')
 )
 sys.path[:0] = [str(ROOT), str(GOLDEN), *(str(GOLDEN / name) for name in ('metrics', 'cases', 'datasets'))]
+# a shell's background jobs ignore it, and so would all that tests start and interrupt
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_configure = allowed_skips.pytest_configure
 

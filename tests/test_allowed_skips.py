@@ -1,8 +1,10 @@
 """A skip that tests/allowed_skips.py does not allow where the tests run fails the run."""
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +55,20 @@ def test_one_that_is_allowed_here_does_not(tmp_path):
     kind = 'root' if os.geteuid() == 0 else 'not root'
     reason = next(start for start, kinds in allowed_skips.ALLOWED.items() if kind in kinds)
     assert run(tmp_path, TESTS.format(reason=f'{reason}, it says'))[0] == 0
+
+
+def test_every_reason_in_the_tests_is_in_the_list_and_none_besides():
+    text = '\n'.join(path.read_text() for path in ROOT.glob('tests/**/*.py') if path != Path(__file__))
+    skips = re.findall(r"""(?:skip\(|reason=)f?(?:'([^'{]+)|"([^"{]+))""", text)
+    reasons = [single or double for single, double in skips]
+    assert len(reasons) > 10
+    assert allowed_skips.unexpected([('', reason) for reason in reasons], EVERYWHERE) == []
+    helpers = re.findall(r"return f?'([^'{]+)", text)  # where Debian cannot be made
+    for start in allowed_skips.ALLOWED:
+        assert any(reason.startswith(start) for reason in [*reasons, *helpers]), start
+
+
+EVERYWHERE = {place for places in allowed_skips.ALLOWED.values() for place in places}
 
 
 def test_what_is_allowed_depends_on_the_place():

@@ -107,7 +107,7 @@ def test_relative_paths_are_those_of_the_working_folder(files, seeded_weights, t
     options = ('--images', 'images', '--output', 'saliency', '--weights', seeded_weights, '--size', '64x48')
     result = entry(files, '03-predict.py', *options, cwd=data)
     assert result.returncode == 0, result.stderr
-    assert [path.name for path in (data / 'saliency').iterdir()] == ['a.jpg']
+    assert (data / 'saliency' / 'a.jpg').exists()
 
 
 def test_apptainer_takes_the_steps_of_the_image_for_the_cpu():
