@@ -67,11 +67,19 @@ def address(folder, tls):
         # the scheduler elsewhere, where it cannot import the project
         for where, command in ((folder, scheduler), (ROOT, [*worker, '--local-directory', str(folder)])):
             process = subprocess.Popen(command, cwd=where, stdout=log, stderr=log, env=environment)
-            stack.callback(process.wait)
-            stack.callback(process.terminate)
+            stack.callback(end, process)
         while not file.exists():
             time.sleep(0.05)
         yield json.loads(file.read_text())['address']
+
+
+def end(process):
+    process.terminate()
+    try:
+        process.wait(timeout=20)
+    except subprocess.TimeoutExpired:  # dask waits for connections that nobody answers any more
+        process.kill()
+        process.wait()
 
 
 def spelt(tls):
