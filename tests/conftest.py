@@ -29,7 +29,10 @@ pytest_configure = allowed_skips.pytest_configure
 
 
 def pytest_collection_modifyitems(items):
-    """The groups of tests that take longest begin first."""
+    """What takes longest begins first; the first test that asks for float64 networks waits for them."""
+    for item in items:
+        if {'float64', 'float64_long'} & {*item.fixturenames}:
+            item.add_marker(pytest.mark.timeout(3600))
     items.sort(key=lambda item: workers.place(item.nodeid))
 
 

@@ -27,21 +27,20 @@ def dask_setup(worker):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def perform(name, job, folder, settings, chunk, shared=None):
-    """Calls the function with the dotted `name` on a chunk.
+def perform(task, shared=None):
+    """Calls a function with a chunk.
 
     Parameters
     ----------
-    name : str
-        Of a function of (settings, chunk, shared, go_on). It calls `go_on()` before each image, which may
-        raise `Stopped`. A name, so that the client need not import what only workers use.
-    job : str
-        To which the chunk belongs.
-    folder : str
-        The client's current folder.
-    settings, chunk, shared :
-        Passed on to the function.
+    task : bytes
+        Pickled (name, job, folder, settings, chunk). `name` is that of a function of (settings, chunk,
+        shared, go_on), with dots: the client need not import what only workers use. It calls `go_on()`
+        before each image, which raises `Stopped`. `job` is what the chunk belongs to, `folder` the client's
+        current one.
+    shared :
+        Handed through.
     """
+    name, job, folder, settings, chunk = pickle.loads(task)
 
     def go_on():
         if job in _stopped:
@@ -141,8 +140,3 @@ def check_weights(path, sha256):
     if found != sha256:
         host = socket.gethostname()
         raise HadToStop(f'{host}: {path} has other weights there, of sha256 {found} and not {sha256}')
-
-
-def unpacked(shared):
-    """What all chunks need, sent once to each worker, and again if a worker that had it dies."""
-    return pickle.loads(shared)

@@ -1,6 +1,7 @@
 """Gives chunks of work to workers, a few ahead for each, and collects the results."""
 
 import itertools
+import pickle
 import queue
 import time
 from typing import Any, NamedTuple
@@ -118,29 +119,36 @@ def _next(done):
 
 
 def _submitter(cluster, name, settings, shared):
+    """A function that hands items to the scheduler, and returns the future."""
     needs = {version.resource(): 1}
     numbers = itertools.count()
+    perform = _by_value()
+    submit_to = cluster.client.submit
     if shared is not None:
-        shared = cluster.client.submit(
-            tasks.unpacked, shared, key=f'salgan-shared-{cluster.job}', resources=needs, pure=False
-        )
+        key = f'salgan-shared-{cluster.job}'
+        shared = submit_to(pickle.loads, shared, key=key, resources=needs, pure=False)
 
     def submit(items):
+        task = pickle.dumps((name, cluster.job, cluster.folder, settings, items), pickle.HIGHEST_PROTOCOL)
         key = f'salgan-{name.rpartition(".")[2]}-{cluster.job}-{next(numbers)}'
-        return cluster.client.submit(
-            tasks.perform,
-            name,
-            cluster.job,
-            cluster.folder,
-            settings,
-            items,
-            shared,
-            key=key,
-            resources=needs,
-            pure=False,
-        )
+        return submit_to(perform, task, shared, key=key, resources=needs, pure=False)
 
     return submit
+
+
+def _by_value():
+    """`tasks.perform` as a function that is pickled by its code, and not by its name.
+
+    The scheduler unpickles all that it hands on, and may have been started where this project is not: as
+    `dask scheduler`, whose path has not the current folder in it.
+    """
+
+    def perform(task, shared):
+        import importlib
+
+        return importlib.import_module('utils.cluster.tasks').perform(task, shared)
+
+    return perform
 
 
 def _error_of(future, cluster):
