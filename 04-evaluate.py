@@ -80,7 +80,7 @@ def main(arguments=None):
     for sentence in truth.said:
         say(sentence)
     if truth.outside:
-        say(f'{truth.outside} of {truth.read} points lie outside their image; --self-check says more')
+        say(f'{truth.outside} of {truth.read} points are outside their image; --self-check says more')
     skipped = [*truth.problems, *truth.unread.values()]
 
     # - score, print and write

@@ -118,7 +118,7 @@ def compiling():
             raise CannotRun(f'Theano cannot keep what it compiles: {reason}') from None
         if reason.startswith('Compilation failed'):
             raise CannotRun(
-                f'the C++ compiler {flags.value("cxx")} failed; is it whole, and is there room in the '
+                f'the C++ compiler {flags.value("cxx")} failed; is it intact, and is there space in the '
                 f'compile folder and in {_temporary_folder()}? {reason[:500]}'
             ) from None
         raise

@@ -92,7 +92,7 @@ def _serves(folder, named, flag):
         ) from None
     if not executable:
         raise CannotRun(
-            f'what is compiled in {named} could not be run (its file system is mounted noexec): {another}'
+            f'code compiled in {named} could not be run (its file system is mounted noexec): {another}'
         )
 
 

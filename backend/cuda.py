@@ -154,7 +154,7 @@ def _driver(device):
         driver = ctypes.CDLL('libcuda.so.1')
     except OSError as error:
         raise CannotRun(
-            f'device={device}: there is no driver of NVIDIA here ({error}): install one (in a container: '
+            f'device={device}: no NVIDIA driver was found ({error}): install one (in a container: '
             f'`docker run --gpus all`), or {CPU}'
         ) from None
     status = driver.cuInit(0)
@@ -175,7 +175,7 @@ def _card(driver, device):
     number = int(device[4:]) if device[4:].isdecimal() else 0
     if number >= count.value:
         raise CannotRun(
-            f'device={device}: {count.value} cards are here, and they count from cuda0 on: '
+            f'device={device}: number of cards found: {count.value}, counted from cuda0: '
             f'name one of them, or {CPU}'
         )
     driver.cuDeviceGet(ctypes.byref(card), number)
@@ -190,7 +190,7 @@ def _compiler(driver, card, device):
         if capability[0] > NEWEST[0] and not _package(FOLDER):
             raise CannotRun(
                 f'device={device}: {name} has compute capability {capability[0]}.{capability[1]}, which '
-                f'libgpuarray cannot name by itself: `make gpu` brings what it needs, or {CPU}'
+                f'libgpuarray cannot name: `make gpu` installs what it needs, or {CPU}'
             )
         return
     major, minor = ctypes.c_int(), ctypes.c_int()
@@ -199,8 +199,8 @@ def _compiler(driver, card, device):
     has = cuda_version(driver)
     if has < needed:
         raise CannotRun(
-            f"device={device}: NVIDIA's driver here is for CUDA {has[0]}.{has[1]}, and CUDA "
-            f'{needed[0]}.{needed[1]} is what is installed: update the driver, or {CPU}'
+            f"device={device}: NVIDIA's driver here is for CUDA {has[0]}.{has[1]}, but CUDA "
+            f'{needed[0]}.{needed[1]} is installed: update the driver, or {CPU}'
         )
     known = _capabilities(compiler)
     if min(capability, NEWEST) not in known:

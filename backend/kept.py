@@ -63,7 +63,7 @@ def _read(file):
     try:
         return pickle.loads(data)
     except Exception as error:  # for example, one of Theano's own modules was deleted or replaced
-        print(f'the kept {file} cannot be used, it is made again: {_line(error)}', file=sys.stderr)
+        print(f'{file} cannot be used and is compiled again: {_line(error)}', file=sys.stderr)
         return None
     finally:
         theano.config.reoptimize_unpickled_function = optimise
@@ -78,7 +78,7 @@ def _write(file, made):
         native.keep(os.path.join(native.folder(), file), data)
     except (OSError, RecursionError, AttributeError, TypeError, pickle.PicklingError) as error:
         # for example a full disk, or a Theano mode that cannot be pickled
-        print(f'{file} cannot be kept, the next start makes it again: {_line(error)}', file=sys.stderr)
+        print(f'{file} cannot be kept, so the next start compiles again: {_line(error)}', file=sys.stderr)
     finally:
         sys.setrecursionlimit(limit)
 

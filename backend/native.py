@@ -86,7 +86,7 @@ def usable(load):
     try:
         load()
     except OSError as error:
-        print(f'convolutions are left to others, several times slower: {error}', file=sys.stderr)
+        print(f'falling back to convolutions that are several times slower: {error}', file=sys.stderr)
         return False
     return True
 
@@ -148,7 +148,7 @@ def folder():
 @functools.cache
 def _temporary(instead_of):
     """A folder that is removed when this process ends."""
-    print(f'{instead_of} is not private, so what is compiled is not kept: delete it', file=sys.stderr)
+    print(f'{instead_of} is not private, so compiled code is not kept: delete it', file=sys.stderr)
     return tempfile.TemporaryDirectory(prefix='salgan-')
 
 

@@ -23,7 +23,7 @@ def waiting():
     """Says that another process is compiling, before waiting for it; once, and not after `compiling`."""
     if not _said:
         _said.append(True)
-        print('another process compiles the networks for this machine: waiting for it', file=sys.stderr)
+        print('another process is compiling the networks for this machine: waiting for it', file=sys.stderr)
 
 
 def announce_compilation():

@@ -104,7 +104,7 @@ def unpack(bundle, folder):
                         shutil.copyfileobj(source, target)
     made_for = folder / MADE_FOR
     if not made_for.exists():
-        sys.exit(stop(f'{bundle} is no bundle: make one by `make bundle` where there is a network'))
+        sys.exit(stop(f'{bundle} is not a bundle: make one with `make bundle` where there is a network'))
     wanted = made_for.read_text(encoding='utf-8').strip()
     if wanted != here():
         sys.exit(

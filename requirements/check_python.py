@@ -53,7 +53,7 @@ def version():
         return None
     found = [command for command in COMMANDS if which(command) and supported(command)]
     if found:
-        advice = 'another is here: `make PYTHON=%s demo`' % found[0]
+        advice = 'there is another: `make PYTHON=%s demo`' % found[0]
     else:
         advice = 'install one with `%s`, and then `make PYTHON=/usr/bin/%s demo`' % install(packaged())
     return 'Python %d.%d to %d.%d (CPython) is needed, and %s is %s %s; %s' % (

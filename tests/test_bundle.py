@@ -40,7 +40,7 @@ def test_what_is_no_bundle_or_for_another_machine(tmp_path):
     for bundle, expected in (
         (tmp_path / 'no.tar', 'no.tar: '),
         (text, 'text.tar: '),
-        (empty, 'empty.tar is no bundle: make one by `make bundle`'),
+        (empty, 'empty.tar is not a bundle: make one with `make bundle`'),
         (other, 'other.tar is for CPython 3.4 on linux sparc, and this is CPython'),
     ):
         result = unpacked(bundle, folder)

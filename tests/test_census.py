@@ -26,9 +26,9 @@ def census(layout, split, images, recorded, samples, problems=()):
     [
         (salicon.GAZE, 'train', 10_000, 3_171_533, 68_992_355, '3 171 533 fixations: the 2015 edition'),
         (salicon.GAZE, 'train', 3, 3_171_533, 68_992_355, 'the 2015 edition'),
-        (salicon.GAZE, 'train', 10_000, 2_000_000, 40_000_000, 'points to 2017'),
+        (salicon.GAZE, 'train', 10_000, 2_000_000, 40_000_000, 'it is probably that of 2017'),
         (salicon.GAZE, 'val', 5_000, 7, 38_846_998, 'the 2015 edition'),
-        (salicon.GAZE, 'val', 5_000, 7, 38_846_999, 'points to 2017'),
+        (salicon.GAZE, 'val', 5_000, 7, 38_846_999, 'it is probably that of 2017'),
         (salicon.GAZE, 'val', 4_999, 7, 38_846_999, 'too few images to tell'),
         (salicon.JSON, 'train', 10_000, None, 68_992_355, 'mouse samples: the 2015 edition'),
         (salicon.JSON, 'train', 10_000, None, 68_992_354, 'not the whole of the 2015 edition'),

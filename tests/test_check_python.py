@@ -54,7 +54,7 @@ def test_a_refused_python_leaves_nothing_and_the_advice_works(old_python, tmp_pa
     assert refused.returncode == 2
     sentence = refused.stderr.splitlines()[0]
     assert sentence.startswith('Python 3.9 to 3.15 (CPython) is needed, and ')
-    assert 'is CPython 3.8.1; another is here: `make PYTHON=python3' in sentence
+    assert 'is CPython 3.8.1; there is another: `make PYTHON=python3' in sentence
     assert not environment.exists()
     advised = sentence.partition('`make PYTHON=')[2].partition(' ')[0]
     plan = make('--dry-run', 'demo', f'PYTHON={advised}', f'VENV={environment}')

@@ -60,7 +60,7 @@ def test_of_a_damaged_one_nothing_is_used_and_the_one_before_it_is(tmp_path, cap
         for name, array in ARRAYS.items():
             np.testing.assert_array_equal(arrays[name], array)
     assert harmless < 100
-    assert 'checkpoint00000002.npz: left out, it is not whole' in capsys.readouterr().err
+    assert 'checkpoint00000002.npz: left out, since it is damaged' in capsys.readouterr().err
     (tmp_path / 'checkpoint00000001.npz').write_bytes(b'')
     path.write_bytes(b'')
     assert checkpoint.newest(tmp_path) is None

@@ -244,7 +244,7 @@ def test_workers_must_see_the_same_files(tmp_path):
             ({'folder': tmp_path / 'gone'}, 'gone: No such file'),
             ({'folder': tmp_path, 'paths': ['gone']}, 'gone: no such file; the workers need the same disks'),
             ({'folder': tmp_path, 'weights': ('gone', sha256)}, 'gone: No such file'),
-            ({'folder': tmp_path, 'weights': ('here', 'f00d')}, 'here holds other weights there, of sha256'),
+            ({'folder': tmp_path, 'weights': ('here', 'f00d')}, 'here has other weights there, of sha256'),
             ({'folder': tmp_path, 'probe': tmp_path / 'b' / 'probe'}, 'b: another folder there'),
         ):
             assert why in tasks.look(**what)

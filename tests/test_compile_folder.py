@@ -119,7 +119,7 @@ def test_a_disk_from_which_nothing_may_be_run(flag, small_disk):
     assert 'mounted noexec' in sentence and f'THEANO_FLAGS={flag}=/path/to/folder' in sentence
     if flag == 'base_compiledir':
         home = refused(HOME=str(small_disk), THEANO_FLAGS='')
-        assert f'what is compiled in {small_disk}/.theano could not be run' in home
+        assert f'code compiled in {small_disk}/.theano could not be run' in home
 
 
 def test_a_disk_that_is_full_while_it_compiles(small_disk):
@@ -128,7 +128,7 @@ def test_a_disk_that_is_full_while_it_compiles(small_disk):
     (small_disk / 'ballast').write_bytes(bytes(860 << 10))
     status, output, errors = ended(start(**flags))
     assert (status, output) == (2, ''), errors
-    assert errors.splitlines()[-1].startswith('the C++ compiler g++ failed; is it whole, and is there room')
+    assert errors.splitlines()[-1].startswith('the C++ compiler g++ failed; is it intact, and is there space')
     assert errors.count('\n') <= 2, errors
     (small_disk / 'ballast').unlink()
     status, output, errors = ended(start(**flags))

@@ -209,7 +209,7 @@ def test_every_step_runs(dockerfile, bookworm, seeded_weights, tmp_path):
         assert 'compiling' not in read_only.stderr
     else:
         assert result.returncode == 2
-        assert result.stderr.startswith('device=cuda: there is no driver of NVIDIA here')
+        assert result.stderr.startswith('device=cuda: no NVIDIA driver was found')
         assert result.stderr.count('\n') == 1
         on_the_cpu = image.container(
             *('03-predict.py', '--images', 'images', '--output', 'saliency'), THEANO_FLAGS='device=cpu'

@@ -498,7 +498,7 @@ def test_two_at_once(folder, server, good, halting):
     second = subprocess.Popen(
         [sys.executable, str(SCRIPT), *map(str, folder.command())], stderr=subprocess.PIPE, text=True
     )
-    waits = f'another fetch is at work in {folder.file.parent}; waiting for it to end\n'
+    waits = f'another fetch is running in {folder.file.parent}; waiting for it to end\n'
     assert second.stderr and second.stderr.readline() == waits
     halting.set()
     first.communicate()

@@ -80,7 +80,7 @@ def test_every_card_from_maxwell_to_blackwell_is_named(card):
 @pytest.mark.parametrize(
     ('environment', 'sentence'),
     [
-        ({'LD_LIBRARY_PATH': ''}, 'device=cuda: there is no driver of NVIDIA here (libcuda.so.1: '),
+        ({'LD_LIBRARY_PATH': ''}, 'device=cuda: no NVIDIA driver was found (libcuda.so.1: '),
         ({'CARD_INIT': '100'}, "device=cuda: NVIDIA's driver does not start (an error of the virtual card)"),
         ({'CARD_CUDA': '12010'}, "device=cuda: NVIDIA's driver here is for CUDA 12.1, and CUDA 12.2 is what"),
         ({'CARD_CAPABILITY': '35'}, 'device=cuda: Virtual card has compute capability 3.5, and Theano'),
@@ -99,7 +99,7 @@ def test_what_cannot_run_is_one_sentence_and_the_way_out(environment, sentence, 
 
 def test_a_card_that_is_not_there(card):
     status, _, errors = started(card, 'device=cuda1')
-    assert status == 2 and errors.startswith('device=cuda1: 1 cards are here, and they count from cuda0 on')
+    assert status == 2 and errors.startswith('device=cuda1: number of cards found: 1, counted from cuda0: ')
 
 
 def test_03_ends_in_the_sentence(card, seeded_weights, tmp_path):
@@ -380,7 +380,7 @@ def test_too_large_a_batch_ends_with_the_one_that_fits(card, seeded_weights, tmp
 def test_the_benchmark_needs_a_card(card):
     result = python('benchmarks/gpu.py', **variables(card, LD_LIBRARY_PATH=''))
     assert (result.returncode, result.stdout) == (2, '')
-    assert result.stderr.startswith('device=cuda: there is no driver') and result.stderr.count('\n') == 1
+    assert result.stderr.startswith('device=cuda: no NVIDIA driver') and result.stderr.count('\n') == 1
 
 
 @pytest.mark.long

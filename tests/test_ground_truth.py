@@ -80,7 +80,7 @@ def test_pickles_of_01(tmp_path, stream):
 def test_pickles_with_doubtful_samples(tmp_path):
     path = pickle_of(tmp_path / 'p.pickle', ['/data/a.png', '/data/a.png', '/data/b.png'])
     truth = ground_truth.read(str(path))
-    assert list(truth.images) == ['a', 'b'] and 'name of another' in truth.problems[0]
+    assert list(truth.images) == ['a', 'b'] and 'name as another' in truth.problems[0]
     with writer(tmp_path / 'out.pickle') as add:
         fixation = ImageContainer((np.array([100]), np.array([3])), 'f', InputType.fixationMapMatlab)
         add(Target(ImageContainer(BLANK, 'c.png', InputType.image), fixation=fixation, size=SIZE))

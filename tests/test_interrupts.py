@@ -20,7 +20,7 @@ def test_one_is_held_back_and_asks_for_an_end(capsys):
             os.kill(os.getpid(), number)
             assert asked.wait(10)
             deadline = time.monotonic() + 10
-            while not said.endswith('ends at once\n') and time.monotonic() < deadline:
+            while not said.endswith('stops at once\n') and time.monotonic() < deadline:
                 time.sleep(0.01)  # it is said after the event
                 said += capsys.readouterr().err
         assert said.count('finishing the current update') == 1
@@ -61,4 +61,4 @@ def test_the_second_ends_the_process_though_python_code_does_not_run():
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130
     assert said.count('\n') == 2
-    assert 'ended at once' in said
+    assert 'stopped at once' in said

@@ -146,7 +146,7 @@ def test_what_cannot_be_kept_is_said_in_one_line(small, monkeypatch, capsys):
     monkeypatch.setattr(native, 'keep', full)
     assert [small(), small()] == [1, 2]
     for line in capsys.readouterr().err.splitlines():
-        assert 'cannot be kept, the next start makes it again: [Errno 28] No space left on device' in line
+        assert 'cannot be kept, so the next start compiles again: [Errno 28] No space left on device' in line
     monkeypatch.setattr(native, 'folder', full)
     assert small() == 3
     assert capsys.readouterr().err.count('\n') == 1

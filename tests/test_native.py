@@ -85,9 +85,7 @@ def test_a_folder_that_others_can_write_to_is_not_trusted(tmp_path, monkeypatch,
     other = native.folder()
     assert other == native.folder() and not other.startswith(str(tmp_path))
     assert os.stat(other).st_mode & 0o777 == 0o700
-    assert (
-        capsys.readouterr().err == f'{private} is not private, so what is compiled is not kept: delete it\n'
-    )
+    assert capsys.readouterr().err == f'{private} is not private, so compiled code is not kept: delete it\n'
 
 
 CPUS = (  # a line of /proc/cpuinfo, SALGAN_CONV -> the vectors

@@ -53,7 +53,7 @@ def test_what_the_images_of_docker_compile(seeded_weights, tmp_path):
     [
         ('metrics', ['--repeats', '1'], ['NSS', 'sAUC']),
         ('read_weights', ['--runs', '1'], ['numpy.load']),
-        ('preprocess', ['--images', '4', '--samples', '4', '--repeats', '1'], ['images a second']),
+        ('preprocess', ['--images', '4', '--samples', '4', '--repeats', '1'], ['images/s']),
         ('training', ['--size', '32x32', '--batch-size', '2'], ['bce', 'salgan']),
         ('predict', ['--photographs', '2', '--runs', '1'], ['photograph']),
     ],

@@ -94,7 +94,7 @@ def test_force_does_not_begin_anew_where_snapshots_are(tmp_path):
 def test_damaged_checkpoints_are_never_begun_anew_over(tmp_path):
     run_record.accept(options(tmp_path), None, VERSIONS, DATA)
     (tmp_path / 'checkpoint00000002.npz').write_bytes(b'')
-    with pytest.raises(CouldNotStart, match='none of its checkpoints is whole'):
+    with pytest.raises(CouldNotStart, match='none of its checkpoints is intact'):
         run_record.open_run(options(tmp_path))
 
 

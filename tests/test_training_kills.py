@@ -225,7 +225,7 @@ def test_what_the_networks_start_from(data, tmp_path):
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize(('presses', 'says'), [(1, '--resume continues'), (2, 'ended at once')])
+@pytest.mark.parametrize(('presses', 'says'), [(1, '--resume continues'), (2, 'stopped at once')])
 def test_one_ctrl_c_ends_with_a_checkpoint_and_two_at_once(tmp_path, presses, says):
     for name in ('train', 'validation'):  # an update of theirs takes long enough to press twice
         write_pickle(tmp_path / f'{name}.pickle', seeded_samples(1, 8, 128, 96))

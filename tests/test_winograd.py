@@ -203,7 +203,7 @@ def test_a_compiler_that_refuses_leaves_it_to_others(monkeypatch, capsys):
         monkeypatch.setattr(engine, '_loaded', [])
     ops = ops_of_one_layer()
     assert 'Chain' not in ops and OTHERS in ops
-    assert 'convolutions are left to others' in capsys.readouterr().err
+    assert 'falling back to convolutions that are several times slower' in capsys.readouterr().err
 
 
 @needs_cpp

@@ -302,7 +302,7 @@ def lock(folder, wait=False):
 
 
 def _say_unlocked(folder):
-    say(f'{folder}: no locks between hosts on this file system; see to it that nothing else runs in it')
+    say(f'{folder}: no locks between hosts on this file system; make sure that nothing else runs in it')
 
 
 def _locks_only_here(folder, mounts='/proc/self/mountinfo'):

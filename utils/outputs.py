@@ -95,11 +95,11 @@ def archive_keys(sources, options):
     if not options.archive:
         return None
     if len(set(options.format) - {'overlay'}) != 1:
-        raise CouldNotStart('an archive holds one map of an image: --archive takes one --format')
+        raise CouldNotStart('an archive has one map per image: --archive takes one --format')
     archives.check(options.archive)
     if os.path.exists(options.archive) and not options.force and not provenance.is_ours(options.archive):
         raise CouldNotStart(
-            f'{options.archive}: is there, and was not written by this program; choose another name, or '
+            f'{options.archive}: exists and was not written by this program; choose another name, or '
             'replace it with --force'
         )
     make_folder(os.path.dirname(options.archive) or '.')
@@ -142,7 +142,7 @@ def write_archive(options, keys, targets, skipped, record):
     name = next(name for name in options.format if name != 'overlay')
     maps = {key: targets[source][name] for source, key in keys.items() if source not in skipped}
     archives.write(options.archive, maps, record)
-    say(f'{len(maps)} of {len(keys)} maps in {options.archive}, and the same when it was read again')
+    say(f'{len(maps)} of {len(keys)} maps in {options.archive}, verified by reading it back')
 
 
 def plan(sources, folder, formats, film_formats=('mkv',), also_read=()):

@@ -62,7 +62,7 @@ def predictions(sources, predictor, weights, batch_size, skip, keep_originals=Fa
         maps = predictor(np.stack([decoded.small for _, decoded in good])) if good else ()
         for (source, decoded), saliency_map in zip(good, maps):
             if not np.isfinite(saliency_map).all():
-                what = f'{weights}: makes no finite map of {source.path}; take other weights'
+                what = f'{weights}: makes no finite map of {source.path}; use other weights'
                 raise HadToStop(one_line(what))
             yield source, decoded, saliency_map
 

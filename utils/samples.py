@@ -171,7 +171,7 @@ def read(path):
     assumed = [_check(sample, f'{path}: sample {i}') for i, sample in enumerate(samples)]
     if any(assumed):
         rows, columns = ASSUMED_SIZE
-        say(f'{path}: it does not hold the size of the images; {rows} rows x {columns} columns are assumed')
+        say(f'{path}: it does not record the size of the images; {rows} rows x {columns} columns are assumed')
     return samples
 
 

@@ -414,8 +414,8 @@ class _Writer:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._temporary)
         return HadToStop(
-            f'{self._path}: could not be written whole, as on a full disk; the same command encodes it again '
-            'without predicting anew'
+            f'{self._path}: could not be written completely, as on a full disk; the same command encodes it '
+            'again without predicting again'
         )
 
 

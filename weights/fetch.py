@@ -191,7 +191,7 @@ def locked(folder):
     try:
         descriptor = files.lock(folder)
     except BlockingIOError:
-        say(f'another fetch is at work in {folder}; waiting for it to end')
+        say(f'another fetch is running in {folder}; waiting for it to end')
         descriptor = files.lock(folder, wait=True)
     try:
         yield

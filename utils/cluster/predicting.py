@@ -57,7 +57,7 @@ def predict(sources, targets, options, network=NETWORK):
             cluster, 'utils.cluster.predicting.predict_chunk', settings, items, size
         ):
             if left_out is None:
-                (source, _), why = chunk[0], 'the workers that had it died, again and again'
+                (source, _), why = chunk[0], 'the workers that had it died repeatedly'
                 yield source, f'{source.path}: {why}'
                 continue
             for number, (source, _) in enumerate(chunk):
@@ -92,8 +92,8 @@ def _predictor(network, path, sha256, size):
     module = importlib.import_module(network)
     if module.several_on_a_card():
         raise HadToStop(
-            "several workers on one card would get in each other's way: take --scheduler local:1, or start "
-            'each by itself with `python -m utils.cluster.worker --workers 1`, on a card of its own'
+            "several workers on one card would get in each other's way: use --scheduler local:1, or start "
+            'each with `python -m utils.cluster.worker --workers 1`, on its own card'
         )
     arrays, name = weights.read_generator(path), version.resource()
     with contextlib.ExitStack() as stack:

@@ -43,7 +43,7 @@ def score_all(items, count, truth, settings, options):
         for chunk, results in spread(cluster, name, None, numbered, size, shared):
             if results is None:
                 _, stem, path = chunk[0]
-                results = [(stem, f'{path}: the workers that had it died, again and again', None, None)]
+                results = [(stem, f'{path}: the workers that had it died repeatedly', None, None)]
             for (number, _, _), result in zip(chunk, results):
                 found[number] = result
             bar.update(len(chunk))

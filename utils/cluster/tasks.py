@@ -139,4 +139,4 @@ def check_weights(path, sha256):
         ) from None
     if found != sha256:
         host = socket.gethostname()
-        raise HadToStop(f'{host}: {path} holds other weights there, of sha256 {found} and not {sha256}')
+        raise HadToStop(f'{host}: {path} has other weights there, of sha256 {found} and not {sha256}')

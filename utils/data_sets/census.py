@@ -100,7 +100,7 @@ class Census:
             return f'too few images to tell the edition (2015: {_listed(expected)})'
         if self.layout == JSON:
             return f'not the whole of the 2015 edition ({_listed(expected)}); fetch the file again'
-        return f'not the 2015 edition ({_listed(expected)}), so that it points to 2017'
+        return f'not the 2015 edition ({_listed(expected)}), so it is probably that of 2017'
 
 
 def _listed(totals):

@@ -60,7 +60,7 @@ def osie(variables):
             stem = os.path.splitext(name)[0]
             pooled = [_pairs(subject['fix_y'][0], subject['fix_x'][0]) for subject in subjects]
         except (TypeError, KeyError, IndexError, AttributeError, ValueError):
-            raise ValueError(f'entry {number} of fixations is no struct with img and subjects') from None
+            raise ValueError(f'entry {number} of fixations is not a struct with img and subjects') from None
         points[stem] = np.concatenate(pooled or [np.empty((0, 2))])
     return points
 
@@ -82,7 +82,7 @@ def dut_omron(variables):
         raise ValueError(f's is {table.shape[0]} x {table.shape[1]}, not N x 3 (x, y, subject)')
     is_size = table[:, 2] == 0
     if np.count_nonzero(is_size) != 1:
-        raise ValueError('s has no one row of subject 0, which holds the size of the image')
+        raise ValueError('s does not have exactly one row of subject 0, with the size of the image')
     width, height = table[is_size][0, :2]
     if not (1 <= width <= 2**16 and 1 <= height <= 2**16):
         raise ValueError(f's states a size of {width:g} x {height:g}')
@@ -92,7 +92,7 @@ def dut_omron(variables):
 def _cells(variables, name):
     cells = variables.get(name)
     if not isinstance(cells, list) or not cells:
-        raise ValueError(f'{name} is no cell array')
+        raise ValueError(f'{name} is not a cell array')
     if len(cells) > MOST_IMAGES:
         raise ValueError(f'{name} has {len(cells)} cells, more than any set has images')
     return cells
@@ -106,7 +106,7 @@ def _small(matrix):
 
 def _matrix(value):
     if not isinstance(value, np.ndarray) or value.ndim != 2 or not value.size:
-        raise ValueError('there is something else where a matrix of numbers belongs')
+        raise ValueError('something else was found instead of a matrix of numbers')
 
 
 def _pairs(first, second):

@@ -67,7 +67,7 @@ def check_output(data_set, output):
         for written in ('images', 'maps'):
             target = os.path.realpath(os.path.join(output, written))
             if folder and os.path.commonpath([target, folder]) == folder:
-                raise CouldNotStart(f'{target}: lies in the folder of {kind}; choose another --output')
+                raise CouldNotStart(f'{target}: is in the folder of {kind}; choose another --output')
 
 
 def is_test(record):

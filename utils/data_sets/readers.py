@@ -76,7 +76,7 @@ def fixated(array, path, lossy=False):
     if array.dtype.kind == 'f' and not np.isfinite(array).all():
         raise Unreadable(f'{path}: the fixation map holds a NaN or an infinite value')
     if array.dtype.kind in 'fi' and (array < 0).any():
-        raise Unreadable(f'{path}: no fixation map, since it has negative values')
+        raise Unreadable(f'{path}: not a fixation map, since it has negative values')
     # Several colours stand for several observers; every pixel that is not black is fixated.
     values = array if array.ndim == 2 else _colours(array, path).sum(axis=2, dtype=np.float64)
     _refuse_blurred(values, path)
@@ -153,13 +153,11 @@ def _not_fixations(values):
     top = (held >= held.max() / 2) & (held > held.min())
     beside = _share(marked, _FOUR)[top]
     if len(beside) > 1 and beside.mean() > 0.85 and beside.mean() - around[top].mean() > 0.5:
-        return 'its highest values lie in the midst of lower ones, as in a blurred map'
+        return 'its highest values are surrounded by lower ones, as in a blurred map'
     kinds, counts = np.unique(held, return_counts=True)
     low, crowded = held < kinds[counts.argmax()], neighbours * 8 > 1.5
     if low.any() and crowded[low].all() and crowded[~low].mean() ** np.count_nonzero(low) < 0.005:
-        return (
-            'its lowest values lie between higher ones, as in a map that was blurred and cut to a few levels'
-        )
+        return 'its lowest values are between higher ones, as in a map that was blurred and quantised'
     return None
 
 
@@ -216,7 +214,7 @@ def classify(array, path, lossy=False):
             raise Unreadable(
                 f'{path}: no value is above 0, as in a log density, but their exponentials sum to '
                 f'{np.exp(min(total, 700)):.4g}, not to 1; subtract their logsumexp, {total:.4g}, from the '
-                'map, or its minimum if it is none'
+                'map, or its minimum if it is not a log density'
             )
     if not np.isfinite(array).all():
         raise Unreadable(f'{path}: the map holds a NaN or an infinite value')
@@ -273,8 +271,8 @@ def another_shape(shape, size):
     turned = swapped or 1 / _ASPECT <= upright <= _ASPECT
     return (
         f'a map of {shape[1]} x {shape[0]} for an image of {size[1]} x {size[0]}'
-        f'{": turned on its side?" if turned else ", whose aspect ratio is another"}; '
-        '--stretch takes it all the same'
+        f'{": turned on its side?" if turned else ", whose aspect ratio is different"}; '
+        '--stretch accepts it'
     )
 
 

@@ -191,7 +191,7 @@ def _layout(folder, problems):
         why = f'{path} holds {readers.holds(variables)}'
     raise CouldNotStart(
         f'{folder}: none of its {len(mat_files)} .mat files holds a variable I (SALICON 2015), gaze '
-        '(salicon.net today) or fixLocs (CAT2000), and it is none of the sets that `04-evaluate.py '
+        '(salicon.net today) or fixLocs (CAT2000), and it is not one of the sets that `04-evaluate.py '
         f'--list-data-sets` names: {why}'
     )
 

@@ -62,7 +62,7 @@ class Scanpaths:
 def _scanpath(element):
     """The image, the split and the arrays of x and y of one element of the list."""
     if not isinstance(element, dict):
-        raise ValueError(f'an element that is no object: {str(element)[:60]}')
+        raise ValueError(f'an element that is not an object: {str(element)[:60]}')
     lacking = [key for key in ('name', 'X', 'Y') if key not in element]
     if lacking:
         raise ValueError(
@@ -70,12 +70,12 @@ def _scanpath(element):
         )
     name, x, y, split = element['name'], element['X'], element['Y'], element.get('split')
     if not (isinstance(name, str) and name and isinstance(x, list) and isinstance(y, list)):
-        raise ValueError('a scanpath whose name is no text, or whose X or Y is no list')
+        raise ValueError('a scanpath whose name is not text, or whose X or Y is not a list')
     if len(x) != len(y):
         raise ValueError(f'{name[:80]}: {len(x)} numbers in X, {len(y)} in Y')
     try:
         xy = array('d', x), array('d', y)
     except (TypeError, OverflowError):
-        raise ValueError(f'{name[:80]}: X or Y holds what is no number') from None
+        raise ValueError(f'{name[:80]}: X or Y contains something other than numbers') from None
     stem = os.path.splitext(name.replace('\\', '/').rpartition('/')[2])[0]
     return stem, split_named(split) if isinstance(split, str) else None, xy

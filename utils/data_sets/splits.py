@@ -43,7 +43,7 @@ def assign(data_set, share=None, file=None, seed=0):
         ]
     elif share:
         if len(drawn) < 2:
-            raise CouldNotStart(f'--validation-share: {len(drawn)} images, too few to share out')
+            raise CouldNotStart(f'--validation-share: {len(drawn)} images, too few to divide')
         validates = min(max(round(share * len(drawn)), 1), len(drawn) - 1)
         order = np.random.RandomState(seed).permutation(len(drawn))
         stems = {drawn[i].stem for i in order[:validates]}

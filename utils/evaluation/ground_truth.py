@@ -294,9 +294,9 @@ def _from_pickle(path, fixation_type, fixation_filter):
         stem = sample_stem(sample, number)
         points = np.stack(sample.fixation.data, axis=1)
         if stem in truth.images:
-            truth.problems.append(f'{path}: sample {number} has the name of another, {stem}')
+            truth.problems.append(f'{path}: sample {number} has the same name as another, {stem}')
         elif (points < 0).any() or (points >= sample.size).any() or np.prod(sample.size) > LARGEST:
-            truth.unread[stem] = f'{path}: fixations of sample {number}, {stem}, lie outside the image'
+            truth.unread[stem] = f'{path}: fixations of sample {number}, {stem}, are outside the image'
         else:
             truth.add(stem, points, sample.size)
             truth.read += len(points)

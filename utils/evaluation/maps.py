@@ -163,5 +163,5 @@ def read_map(path):
     """
     found = read_source(path)
     if found.kind != readers.MAP:
-        raise Unreadable(f'{path}: a {found.kind}, where a map without negative values belongs')
+        raise Unreadable(f'{path}: a {found.kind} instead of a map without negative values')
     return found.values

@@ -82,9 +82,9 @@ def parse(data, path):
     except (ValueError, RecursionError):  # ValueError: from JSON and from UTF-8
         found = None
     if not isinstance(found, dict) or any(field not in found for field in FIELDS):
-        raise Unreadable(f'{path}: says nothing of where the maps are from, as 03 would; remove it')
+        raise Unreadable(f'{path}: not a record of the maps as 03 writes it; remove it')
     if not isinstance(found['settings'], dict):
-        raise Unreadable(f'{path}: its settings are none; remove it')
+        raise Unreadable(f'{path}: its settings are missing or broken; remove it')
     return found
 
 
@@ -129,7 +129,7 @@ def keep(folder, made, skip_existing, force, existing):
             )
         )
     if differences and not skip_existing:
-        say(one_line(f'{path}: replaced ({"; ".join(differences)}); maps that are not made anew are older'))
+        say(one_line(f'{path}: replaced ({"; ".join(differences)}); the other maps are older'))
     if there and not differences:
         settings = {**there['settings'], **made['settings']}
         if settings == there['settings']:

@@ -35,7 +35,7 @@ RESIZED_BY = {
 }
 GAUSSIAN = 0.25  # standard deviation of the Gaussian baseline, in heights and widths of the image
 
-NO_POT = 'EMD needs the package POT, which is not here: it is not made for this Python yet, or not installed'
+NO_POT = 'EMD needs the package POT, which is not installed or not yet available for this Python'
 NOT_OF_NEGATIVE = ('KL', 'IG', 'EMD')  # in protocol mit, not defined for a map with negative values
 
 

@@ -278,7 +278,7 @@ def _orientation(found, truth, files):
     else:
         yield UNSURE, f'{sentence}: too few images, or too little between them, to be certain'
     if len(ways) == 1:
-        yield UNSURE, 'mirrored or turned fixations show only beside maps: --maps or --ground-truth'
+        yield UNSURE, 'mirrored or turned fixations can only be detected with maps: --maps or --ground-truth'
 
 
 def _names(found, files):

@@ -71,7 +71,7 @@ def newest(folder):
         try:
             return read(path)
         except Exception as error:  # on a damaged archive zipfile and numpy may raise nearly anything
-            say(f'{path}: left out, it is not whole ({error})')
+            say(f'{path}: left out, since it is damaged ({error})')
     return None
 
 

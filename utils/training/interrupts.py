@@ -22,10 +22,10 @@ def held_back():
     def listen():
         while os.read(reading, 1):
             if asked.is_set():
-                say('ended at once')
+                say('stopped at once')
                 os._exit(INTERRUPTED)
             asked.set()
-            say('finishing the current update, then ending with a checkpoint; Ctrl-C again ends at once')
+            say('finishing the current update, then stopping with a checkpoint; Ctrl-C again stops at once')
         os.close(reading)
 
     handlers = {number: signal.signal(number, _nothing) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -43,7 +43,7 @@ def open_run(options):
     _lock(folder)
     if not _holds_run(folder):
         if options.resume:
-            say(f'{folder}: no run in it yet; this one begins')
+            say(f'{folder}: no run in it yet; starting one')
         return None
     if not options.resume:
         raise CouldNotStart(
@@ -54,16 +54,16 @@ def open_run(options):
     found = checkpoint.newest(folder)
     if found is None and checkpoint.paths(folder):
         raise CouldNotStart(
-            f'{folder}: none of its checkpoints is whole; begin another run from its last snapshot, with '
+            f'{folder}: none of its checkpoints is intact; start another run from its last snapshot, with '
             '--generator (and --discriminator) and another --output'
         )
     if found is None and options.force and snapshots.find(folder):
         raise CouldNotStart(
             f'{folder}: it contains snapshots but no checkpoint to continue from, and --force would '
-            'overwrite them; begin another run from the last one, with --generator and another --output'
+            'overwrite them; start another run from the last one, with --generator and another --output'
         )
     if found is None:
-        say(f'{folder}: no checkpoint in it yet; the run begins anew')
+        say(f'{folder}: no checkpoint in it yet; the run starts again')
     checkpoint.prune(folder)  # in case it was killed just before that
     return found
 
