@@ -67,7 +67,7 @@ $(VENV)/converters.stamp: $(VENV)/dev.stamp requirements/converters.txt
 	touch $@
 
 # what device=cuda needs in addition; Debian 12 only, see docker/README.md
-$(VENV)/gpu.stamp: $(VENV)/run.stamp requirements/gpu.txt requirements/gpu.py requirements/capability.cpp
+$(VENV)/gpu.stamp: $(VENV)/run.stamp requirements/gpu.txt requirements/gpu.py requirements/capability.cpp requirements/capability.cpp
 	$(INSTALL) -r requirements/gpu.txt
 	$(RUN) requirements/gpu.py
 	touch $@
