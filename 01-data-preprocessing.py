@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes samples of SALICON, or of another data set: PNGs at the network's size, and three pickles."""
+"""Makes samples from SALICON or another data set: PNGs at the network's size, and three pickles."""
 
 import contextlib
 import os
@@ -34,8 +34,8 @@ def parser():
     option(
         '--maps',
         metavar='DIR',
-        help='folder of saliency maps (default: maps or saliency in --salicon; made from the fixations where '
-        'these are JSON and there is no such folder)',
+        help='folder of saliency maps (default: maps or saliency in --salicon; made from the fixations if '
+        'they are JSON and there is no such folder)',
     )
     option(
         '--fixations',
@@ -49,16 +49,16 @@ def parser():
     option(
         '--without-fixations',
         action='store_true',
-        help='samples of images and maps alone, which are enough to train on',
+        help='make samples of images and maps only, which are enough for training',
     )
     add_orientation(parser)
     add_splits(parser)
     option(
         '--stream',
         action='store_true',
-        help='write pickles that are read sample by sample: for sets larger than memory',
+        help='write pickles that can be read sample by sample, for sets larger than memory',
     )
-    option('--workers', type=positive, metavar='N', help='threads (default: one a processor)')
+    option('--workers', type=positive, metavar='N', help='threads (default: one per processor)')
     cluster.add_scheduler(parser)
     return parser
 
@@ -104,7 +104,7 @@ def main(arguments=None):
     if options.validation_share:
         splits.write(data_set, options.output)
 
-    # - make the samples; the pickles grow with them and are there when all are done
+    # - make the samples; the pickles grow with them and are moved into place when all are done
     if cluster.is_asked_for(options):
         from utils.cluster.preparing import make_pngs
 
@@ -125,7 +125,7 @@ def main(arguments=None):
             for split, sample in prepared.samples.items():
                 add[split](sample)
 
-    # - say what there is, and what was left out
+    # - report what was made and what was left out
     for line in census.lines():
         say(line)
     return SKIPPED if census.left_out else DONE

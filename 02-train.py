@@ -32,9 +32,9 @@ from utils.training.options import COSTS, LEARNING_RATE
 def parser():
     parser = argument_parser(
         __doc__,
-        'Ctrl-C ends after the current update with a checkpoint, from which --resume continues; a second one '
-        'ends at once. Exit status: 0 trained; 2 could not start; 3 had to stop (a cost that is not finite, '
-        'a full disk), with the last snapshot as it was; 130 interrupted.',
+        'Ctrl-C stops after the current update and writes a checkpoint for --resume; a second Ctrl-C '
+        'stops at once. Exit status: 0 trained; 2 could not start; 3 had to stop (a cost that is not finite, '
+        'a full disk), with the last snapshot unchanged; 130 interrupted.',
     )
     option = parser.add_argument
     option(
@@ -44,7 +44,7 @@ def parser():
         default='salgan',
         help="what to train (default: salgan); plot draws a run's history.csv into curves.png",
     )
-    option('folder', nargs='?', metavar='DIR', help='of plot only: the folder of the run (default: --output)')
+    option('folder', nargs='?', metavar='DIR', help='for plot: the folder of the run (default: --output)')
     option(
         '--train',
         nargs='+',
@@ -63,13 +63,13 @@ def parser():
         default=4,
         help='factor by which maps are average-pooled before the content loss',
     )
-    option('--epochs', type=positive, metavar='N', default=301, help='epochs in all')
-    option('--batch-size', type=positive, metavar='N', default=32, help='images an update')
+    option('--epochs', type=positive, metavar='N', default=301, help='total number of epochs')
+    option('--batch-size', type=positive, metavar='N', default=32, help='images per update')
     option(
         '--learning-rate',
         type=positive_number,
         metavar='X',
-        help=f'of the mode, for both networks {modes.by_mode(LEARNING_RATE)}',
+        help=f'for both networks; depends on the mode {modes.by_mode(LEARNING_RATE)}',
     )
     option(
         '--alpha',
@@ -83,16 +83,16 @@ def parser():
         type=number,
         metavar='X',
         default=0.0,
-        help='times the sum of squares, added to each objective; 1e-4 in the paper, none in its code',
+        help='factor of the sum of squares added to each objective; 1e-4 in the paper, none in its code',
     )
     option('--size', type=network_size, default='256x192', help="the networks' input, width x height")
-    option('--seed', type=whole, metavar='N', default=0, help='of data order, initial weights and sampling')
+    option('--seed', type=whole, metavar='N', default=0, help='for data order, initial weights and sampling')
     modes.add_run(parser)
     return parser
 
 
 def main(arguments=None, build=None):
-    """`build` makes the model in place of `models.start.build`."""
+    """`build` replaces `models.start.build`."""
     options = parser().parse_args(arguments)
     if options.mode == 'plot':
         from utils.training import history
@@ -103,7 +103,7 @@ def main(arguments=None, build=None):
     from utils.training import checkpoint, run_record, start
     from utils.training.data import read
 
-    # - where the run stands; the paper's bootstrap is a run of its own that comes before
+    # - where the run stands; the paper's bootstrap is a separate run that comes first
     found = run_record.open_run(options)
     if found and found.state['epoch'] >= options.epochs:
         say(f'{options.output}: all {options.epochs} epochs are done; there is nothing to do')
@@ -111,7 +111,7 @@ def main(arguments=None, build=None):
     bootstrap = modes.of_bootstrap(options) if options.bootstrap_epochs and not found else None
     found_bootstrap = run_record.open_run(bootstrap) if bootstrap else None
 
-    # - what the networks start from, and the samples
+    # - the networks' initial weights, and the samples
     weights = {} if found else start.read(options, with_generator=not found_bootstrap)
     samples, fingerprint = read(options.train, *options.size)
     validation, fingerprint_of_validation = read([options.validation], *options.size)
@@ -121,7 +121,7 @@ def main(arguments=None, build=None):
             'give a smaller --batch-size'
         )
 
-    # - hold it all against what the run was made with, and keep that
+    # - compare all of it with the record of the run, and write the record
     data = {'training data': fingerprint, 'validation data': fingerprint_of_validation}
     found = run_record.accept(options, found, versions(), data)
     if bootstrap:
@@ -138,7 +138,7 @@ def main(arguments=None, build=None):
 
 
 def versions():
-    """Of all that has a hand in the numbers."""
+    """Versions of everything that affects the numbers."""
     import platform
     from importlib.metadata import version
 
@@ -157,7 +157,7 @@ class Training(NamedTuple):
 
     options: Any  # Namespace, as the parser gives it
     model: Any  # ModelBCE or ModelSALGAN
-    state: Any  # utils.training.state.State: where it stands
+    state: Any  # utils.training.state.State: its progress
     samples: Any  # sequence of samples: the training set
     measured: Any  # sequence of samples of the validation set, measured after every epoch
     watched: Any  # the sample of the validation set that is predicted at every snapshot
@@ -165,7 +165,7 @@ class Training(NamedTuple):
 
 
 def train_run(options, found, weights, samples, validation, build=None):
-    """Trains one mode from where it stands to its last epoch; gives the exit status."""
+    """Trains one mode from its current state to its last epoch; returns the exit status."""
     import numpy as np
 
     from models import parameters, start
@@ -174,7 +174,7 @@ def train_run(options, found, weights, samples, validation, build=None):
     from utils.training.interrupts import held_back
     from utils.training.state import State, random_streams
 
-    # - the networks, as they were or as they start
+    # - the networks, resumed or as they start
     order, initial, sampling = random_streams(options.seed)
     model = (build or start.build)(options, weights, initial, found)
     state = State(order)
@@ -188,7 +188,7 @@ def train_run(options, found, weights, samples, validation, build=None):
     if state.epoch >= options.epochs:
         return DONE
 
-    # - the sample that is watched and those that are measured are the same throughout
+    # - the watched and the measured samples stay the same throughout
     watched = validation[sampling.randint(len(validation))]
     chosen = np.sort(sampling.permutation(len(validation))[: options.validation_images])
     measured = [validation[i] for i in chosen]
@@ -206,7 +206,7 @@ def train_run(options, found, weights, samples, validation, build=None):
 
 
 def train(training, orders, interrupted):
-    """The epochs, from where the state stands: each batch trains one network. Gives the exit status.
+    """Runs the epochs from the current state on; each batch trains one network. Returns the exit status.
 
     Parameters
     ----------
@@ -234,7 +234,7 @@ def train(training, orders, interrupted):
             for indices, images, maps in batches(
                 samples, state.order, size, state.batches, theano.config.floatX
             ):
-                # updates count from 1 on, across epochs: an odd one trains D, an even one G
+                # updates count from 1, across epochs: odd ones train D, even ones G
                 trains_D = options.mode == 'salgan' and (state.updates + 1) % 2 == 1
                 function = model.D_trainFunction if trains_D else model.G_trainFunction
                 costs = np.atleast_1d(memory.call(function, images, maps))
@@ -258,7 +258,7 @@ def train(training, orders, interrupted):
 
 
 def check_finite(training, costs, network, indices):
-    """Raises HadToStop where an update gave a cost, or left a parameter, that is not finite."""
+    """Raises HadToStop if an update gave a cost, or left a parameter, that is not finite."""
     import numpy as np
 
     from models import parameters
@@ -279,12 +279,12 @@ def check_finite(training, costs, network, indices):
 
 
 def finish_epoch(training):
-    """What follows an epoch's last batch: its row of the history, and now and then a snapshot."""
+    """Ends an epoch: writes its row of the history and, at the chosen interval, a snapshot."""
     from models import parameters
     from utils.training import history, monitor, snapshots
 
     options, model, state = training[:3]
-    # - the row: the means of the costs, as the original printed them, and what the validation samples say
+    # - the row: the mean costs, as the original printed them, and the scores of the validation samples
     means = [total / state.batches for total in state.sums]
     row = {'epoch': state.epoch, 'updates': state.updates, **dict(zip(COSTS[options.mode], means))}
     row['seconds'] = round(state.seconds, 3)
@@ -295,7 +295,7 @@ def finish_epoch(training):
     )
     say(', '.join(f'{name.replace("_", " ")} {value:.5g}' for name, value in row.items()))
 
-    # - the snapshot; its checkpoint comes last, when all that it stands for is there
+    # - the snapshot; its checkpoint comes last, when everything that it refers to has been written
     takes_snapshot = state.epoch % options.snapshot_every == 0
     shown = {}
     if takes_snapshot:
@@ -317,7 +317,7 @@ def finish_epoch(training):
 
 
 def save_checkpoint(training):
-    """All that --resume needs."""
+    """Everything that --resume needs."""
     from models import parameters
     from utils.training import checkpoint
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Predicts saliency maps: images and the generator's weights in, maps out.
 
-The steps are the original's: decode, RGB, resize to the network's size, predict, eight bits, resize to the
-image's size, blur, write.
+The steps are the original's: decode, convert to RGB, resize to the network's size, predict, truncate to
+eight bits, resize to the image's size, blur, write.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from utils.command_line import (
 from utils.data_sets.options import add_orientation
 
 WEIGHTS = 'weights/gen_modelWeights0090.npz'
-THREADS = 2  # that write: the network needs the cores
+THREADS = 2  # for writing: the network needs the cores
 
 
 def parser():
@@ -37,12 +37,10 @@ def parser():
         epilog='Exit status: 0 all done, 1 some images were skipped, 2 could not start, 3 had to stop.',
     )
     option = parser.add_argument
-    option('images', nargs='*', metavar='IMAGES', help='images, folders of images, pickles of 01')
-    option(
-        '--images', dest='more', metavar='PATH', help='the same by a name (default: images/ if none is named)'
-    )
+    option('images', nargs='*', metavar='IMAGES', help='images, folders of images, pickles made by 01')
+    option('--images', dest='more', metavar='PATH', help='same as IMAGES (default: images/ if none is named)')
     option('--weights', default=WEIGHTS, metavar='FILE', help="the generator's weights")
-    option('--batch-size', type=positive, default=1, metavar='N', help='images at a time')
+    option('--batch-size', type=positive, default=1, metavar='N', help='images per batch')
     option(
         '--size',
         type=network_size,
@@ -50,7 +48,7 @@ def parser():
         metavar='WxH',
         help="the network's input; the weights were made for 256x192",
     )
-    option('--glob', metavar='PATTERN', help="files of folders to predict, such as '*.jpg' (default: all)")
+    option('--glob', metavar='PATTERN', help="files in folders to predict, such as '*.jpg' (default: all)")
     add_orientation(parser)
     outputs.add_outputs(parser)
     cluster.add_scheduler(parser)
@@ -62,7 +60,7 @@ def main(arguments=None):
     cluster.check(options)
     from utils import image_sources, video, weights
 
-    # - what to read, where to write; nothing is written before both are clear
+    # - what to read and where to write; nothing is written before both are known
     paths = options.images + ([options.more] if options.more else [])
     sources, no_images = image_sources.find(
         paths or ['images/'], options.output, options.glob, options.ignore_orientation, films=True
@@ -97,7 +95,7 @@ def main(arguments=None):
 
 
 def code_path(options):
-    """In words, which code computes the maps."""
+    """Which code computes the maps, in words."""
     if cluster.is_asked_for(options):
         return 'workers of a scheduler'
     from backend.native import code_path

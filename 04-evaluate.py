@@ -18,12 +18,12 @@ def parser():
         __doc__, 'Exit status 1: images were skipped, or --self-check found something wrong.'
     )
     option = parser.add_argument
-    option('--maps', metavar='PATH', help='saliency maps: a folder, .hdf5 or .zip of them (default: none)')
+    option('--maps', metavar='PATH', help='saliency maps: a folder, .hdf5 or .zip file (default: none)')
     option(
         '--fixations',
         metavar='PATH',
-        help='a data set as it is handed out (see --list-data-sets), a folder of fixation maps (non-zero '
-        'where fixated), or a pickle of 01 (default: none)',
+        help='a data set as it is distributed (see --list-data-sets), a folder of fixation maps (nonzero '
+        'where fixated), or a pickle made by 01 (default: none)',
     )
     option('--list-data-sets', action='store_true', help='print which data sets are recognised, and exit')
     add_fixations(parser)
@@ -31,20 +31,20 @@ def parser():
     option(
         '--ground-truth',
         metavar='DIR',
-        help='folder of blurred maps, or a data set that has them (default: made of the fixations, by the '
-        'blur that goes with the set, else sigma 19 at 640 x 480, in proportion)',
+        help='folder of blurred maps, or a data set that has them (default: made from the fixations, with '
+        "the set's blur, otherwise sigma 19 at 640 x 480, scaled with the image)",
     )
-    option('--allow-missing', action='store_true', help='score what there is, where maps or fixations lack')
+    option('--allow-missing', action='store_true', help='score the others if maps or fixations are missing')
     subjects.add_scores(parser)
     subjects.add_maps(parser)
     subjects.add_tables(parser)
     option(
         '--self-check',
         action='store_true',
-        help='scores what has known numbers on these fixations, and reports whatever is out of range',
+        help='score maps with known results on these fixations, and report whatever is out of range',
     )
     subjects.add_snapshots(parser)
-    option('--workers', type=positive, metavar='N', help='threads (default: one a processor)')
+    option('--workers', type=positive, metavar='N', help='threads (default: one per processor)')
     cluster.add_scheduler(parser)
     return parser
 
@@ -63,12 +63,12 @@ def main(arguments=None):
         self_check='it is done once for a data set, here',
     )
     if not options.snapshots:
-        os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')  # the threads are ours, an image each
+        os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')  # our own threads take one image each
     from utils import parallel
     from utils.evaluation import ground_truth, scores, tables
     from utils.files import make_folder
 
-    # - see that the results can be written, before anything is computed
+    # - check that the results can be written, before anything is computed
     tables.check_outputs(options.output)
     for path in options.output + ([options.figure] if options.snapshots else []):
         make_folder(os.path.dirname(path) or '.')
@@ -110,7 +110,7 @@ def score_maps(options, truth, settings, workers):
     made_by, pictures = provenance.of_maps(options.maps), None
     if tables.has_page(options.output):
         pictures = page.pictures_of(files, truth, settings, options.images, workers)
-    by_size = sorted(files.items(), key=lambda item: truth.images[item[0]].size)  # they share what sAUC needs
+    by_size = sorted(files.items(), key=lambda item: truth.images[item[0]].size)  # sizes share sAUC's data
     if cluster.is_asked_for(options):
         from utils.cluster.scoring import score_all as score_there
 
@@ -118,7 +118,7 @@ def score_maps(options, truth, settings, workers):
     else:
         scored = score_all(by_size, len(files), truth, settings, workers)
     scores, failed, seen = scored
-    if not scores and seen['another shape'] == len(failed):  # nothing is wrong with them: see --stretch
+    if not scores and seen['another shape'] == len(failed):  # the maps are otherwise valid: see --stretch
         return SKIPPED, skipped + failed
     if not scores:
         raise HadToStop(f'none of {counted(len(files), "map")} could be scored: {failed[0]}')
@@ -134,7 +134,7 @@ def score_maps(options, truth, settings, workers):
 
 
 def maps_of(options, truth):
-    """Stem -> the map's path, of each image with fixations; and one sentence for each without the other."""
+    """Stem -> path of the map, for each image with fixations; and a sentence for each unmatched file."""
     from utils.evaluation.maps import find_maps, pair
 
     return pair(find_maps(options.maps), options.maps, truth, options.fixations, options.allow_missing)
@@ -196,7 +196,7 @@ def score_snapshots(options, truth, settings, workers):
             predictor.set_weights(arrays)
             maps = predicted_maps(sources, predictor, path, options.batch_size, truth, unread)
             scores, failed, _ = score_all(maps, len(sources), truth, settings, workers)
-        except (Unreadable, HadToStop) as error:  # a snapshot that is broken, or of a run that diverged
+        except (Unreadable, HadToStop) as error:  # a broken snapshot, or one of a run that diverged
             skipped.append(str(error))
             continue
         skipped += [sentence for sentence in unread + failed if sentence not in skipped]
@@ -220,7 +220,7 @@ def new_predictor(arrays, options):
 
 
 def predicted_maps(sources, predictor, weights, batch_size, truth, unread):
-    """Yields (stem, map, made as 03 makes it); adds to `unread` a sentence for each image without one."""
+    """Yields (stem, map as 03 makes it); adds to `unread` a sentence for each image without a map."""
     from utils.predicting import predictions
     from utils.saliency_maps import finish
 

@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .PHONY: demo predict weights gpu cluster torch onnx bundle lint requirements clean
 .PHONY: test test-long test-all test-converters test-pythons test-systems
 
-# the first of these that serves, 3.11 before others since most is tried with it; PYTHON=... names another
+# the first of these that works; 3.11 comes first, since it is tested most; PYTHON=... names another
 PYTHON ?= $(shell for python in python3.11 python3 python3.13 python3.12 python3.14 python3.10 python3.9 python3.15; do \
     $$python requirements/check_python.py 2>/dev/null && echo $$python && break; done)
 PYTHONS := 3.9 3.10 3.11 3.12 3.13 3.14 3.15
@@ -16,12 +16,12 @@ INSTALL = $(PIP) install --require-hashes --only-binary :all: --no-binary Theano
 SECONDS_NOW := $(shell date +%s)
 ELAPSED = echo "$@: $$(( $$(date +%s) - $(SECONDS_NOW) )) s"
 
-# packages of another Python, as `module load` brings them, are not for this environment
+# packages of another Python, such as `module load` provides, do not belong in this environment
 unexport PYTHONPATH PYTHONHOME
 
-# --- the environment: made once, then never touches the network again ---
+# --- the environment: made once; needs no network afterwards ---
 
-# made anew where its Python is gone, or where PYTHON=... asks for another version
+# recreated if its Python has gone, or if PYTHON=... names another version
 which = $(shell $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 ifneq ($(wildcard $(VENV)/bin),)
     HERE := $(call which,$(RUN))
@@ -61,18 +61,18 @@ $(VENV)/cluster.stamp: $(VENV)/run.stamp requirements/cluster.txt
 	$(INSTALL) -r requirements/cluster.txt
 	touch $@
 
-# what weights/convert.py writes for; without hashes, see requirements/converters.txt
+# the packages that weights/convert.py writes for; without hashes, see requirements/converters.txt
 $(VENV)/converters.stamp: $(VENV)/dev.stamp requirements/converters.txt
 	$(PIP) install -r requirements/converters.txt
 	touch $@
 
-# what device=cuda needs besides: Debian 12 only, as docker/README.md says
+# what device=cuda needs in addition; Debian 12 only, see docker/README.md
 $(VENV)/gpu.stamp: $(VENV)/run.stamp requirements/gpu.txt requirements/gpu.py requirements/capability.cpp
 	$(INSTALL) -r requirements/gpu.txt
 	$(RUN) requirements/gpu.py
 	touch $@
 
-# --- what it is for ---
+# --- use ---
 
 # three photographs that come with scikit-image, and stand-in weights: not SalGAN's, for trying the pipeline
 DEMO := demo
@@ -98,7 +98,7 @@ weights: $(VENV)/run.stamp
 	$(RUN) weights/fetch.py
 	@$(ELAPSED)
 
-# says in one line what device=cuda finds here
+# reports in one line what device=cuda finds here
 gpu: $(VENV)/gpu.stamp
 	@THEANO_FLAGS="$${THEANO_FLAGS:-},device=cuda" $(RUN) -m backend
 	@$(ELAPSED)
@@ -116,7 +116,7 @@ torch onnx:
 
 # --- for machines without a network ---
 
-# the project and all packages for this Python and this kind of machine, in one file
+# the project and all its packages for this Python and this kind of machine, in one file
 BUNDLE ?= bundle.tar
 bundle: $(VENV)/run.stamp
 	$(RUN) requirements/bundle.py --make "$(BUNDLE)"
@@ -124,7 +124,7 @@ bundle: $(VENV)/run.stamp
 
 # --- checks ---
 
-# as many workers as cores; a file, or a group of tests that share what they compile, stays in one of them
+# as many workers as cores; each file, or group of tests that share compiled code, stays in one worker
 WORKERS ?= 2
 PYTEST = $(RUN) -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
@@ -132,7 +132,7 @@ test: $(VENV)/dev.stamp
 	$(PYTEST) -m "not long and not nightly"
 	@$(ELAPSED)
 
-# what takes minutes; .ci/run runs these too
+# tests that take minutes; .ci/run runs these too
 test-long: $(VENV)/dev.stamp
 	$(PYTEST) -m "long and not nightly"
 	@$(ELAPSED)
@@ -142,13 +142,13 @@ test-all: $(VENV)/dev.stamp
 	$(PYTEST)
 	@$(ELAPSED)
 
-# weights/convert.py beside PyTorch and onnxruntime
+# weights/convert.py compared with PyTorch and onnxruntime
 test-converters:
 	$(MAKE) VENV=$(CONVERTERS) $(CONVERTERS)/converters.stamp
 	SALGAN_TEST_CONVERTERS=1 $(CONVERTERS)/bin/python -m pytest tests/test_convert.py tests/test_programs.py
 	@$(ELAPSED)
 
-# every supported Python that is found, each in an environment of its own
+# every supported Python that is found, each in its own environment
 test-pythons:
 	for version in $(PYTHONS); do \
 	    for python in "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$$version.*/bin/python python$$version; do \
@@ -159,7 +159,7 @@ test-pythons:
 	    done; \
 	done
 
-# `make demo` from an empty home, and tests, on fresh Debians in folders; as root, and with a network
+# `make demo` from an empty home, and tests, on fresh Debians in folders; needs root and a network
 SYSTEMS ?= bookworm trixie sid
 test-systems: $(VENV)/dev.stamp
 	$(RUN) tests/systems.py $(SYSTEMS)
@@ -176,9 +176,9 @@ lint: $(VENV)/dev.stamp
 	    -std=c++14 -fopenmp -mavx2 -mfma -idirafter $$(g++ -print-file-name=include)
 	@$(ELAPSED)
 
-# --- upkeep ---
+# --- maintenance ---
 
-# pins and hashes anew, from the .in files, for every supported Python; then whether each has wheels for them.
+# renews pins and hashes from the .in files for every supported Python, then checks that each has wheels.
 # Needs uv
 WHEELS := --only-binary :all: --no-binary theano --no-binary lasagne
 requirements: export UV_PYTHON_DOWNLOADS := never

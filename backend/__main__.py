@@ -1,4 +1,4 @@
-"""`python -m backend`: says what Theano runs on here."""
+"""`python -m backend`: reports what Theano runs on here."""
 
 from backend import cuda, theano
 

@@ -1,4 +1,4 @@
-"""What Theano would fail on with a traceback, or worse, silently work around: one sentence each."""
+"""Checks for what would make Theano fail with a traceback, or run slowly in silence: one sentence each."""
 
 import configparser
 import contextlib
@@ -16,7 +16,7 @@ from backend.errors import CannotRun
 
 
 def system():
-    """Linux: neither Theano's compiler flags nor the folders and locks here were tried on anything else."""
+    """Linux: Theano's compiler flags and the folders and locks here were not tested on anything else."""
     if not sys.platform.startswith('linux'):
         raise CannotRun(
             f'Theano 1.0.5 runs here on Linux, and this is {sys.platform}: on macOS use Docker '
@@ -25,7 +25,7 @@ def system():
 
 
 def python():
-    """CPython 3.9 to 3.15: what the mends were made for and are tested on."""
+    """CPython 3.9 to 3.15, which the patches were made for and are tested on."""
     version = sys.version_info[:2]
     if not (3, 9) <= version <= (3, 15) or sys.implementation.name != 'cpython':
         raise CannotRun(
@@ -36,10 +36,10 @@ def python():
 
 
 def numpy():
-    """NumPy can be imported; another Python's, which PYTHONPATH may put first, cannot."""
+    """NumPy can be imported; another Python's, which may come first on PYTHONPATH, cannot."""
     try:
         np = importlib.import_module('numpy')
-        np.lib.NumpyVersion(np.__version__)  # a half of one has no such thing
+        np.lib.NumpyVersion(np.__version__)  # an incomplete NumPy lacks it
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         given = os.environ.get('PYTHONPATH')
@@ -69,7 +69,7 @@ def compiler():
 
 
 def convolutions():
-    """The environment's SALGAN_CONV."""
+    """The environment variable SALGAN_CONV has a known value."""
     choice = os.environ.get('SALGAN_CONV', '')
     if choice not in ('', 'onednn', 'corrmm', 'avx512'):
         raise CannotRun(
@@ -78,7 +78,7 @@ def convolutions():
 
 
 def user_flags():
-    """THEANO_FLAGS can be taken apart at all."""
+    """THEANO_FLAGS can be parsed."""
     try:
         flags.value('device')
     except ValueError as error:
@@ -93,7 +93,7 @@ def user_flags():
 
 @contextlib.contextmanager
 def importing_theano():
-    """What Theano says of settings that it does not take, as a sentence."""
+    """Turns Theano's complaint about settings that it rejects into a sentence."""
     try:
         with compiling():
             yield
@@ -104,7 +104,7 @@ def importing_theano():
 
 @contextlib.contextmanager
 def compiling():
-    """A failed compilation of Theano's as a sentence, and not its remarks on stdout, nor what it leaves."""
+    """Reports a failed compilation of Theano's as a sentence; removes its stdout text and leftover files."""
     said = io.StringIO()
     try:
         with contextlib.redirect_stdout(said):
@@ -127,5 +127,5 @@ def compiling():
 def _temporary_folder():
     try:
         return tempfile.gettempdir()
-    except OSError:  # none can be written to
+    except OSError:  # none is writable
         return os.environ.get('TMPDIR', '/tmp')

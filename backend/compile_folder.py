@@ -11,15 +11,15 @@ from backend import flags
 from backend.errors import CannotRun
 
 ANOTHER = 'name another folder by THEANO_FLAGS=base_compiledir=/path/to/folder'
-_OURS = 'compiledir_own'  # how the names begin that are made here
+_OURS = 'compiledir_own'  # prefix of the names made here
 
 
 def prepare():
-    """Names the folder to Theano, makes it, and tries whether it serves.
+    """Names the folder to Theano, creates it, and tests whether it works.
 
-    Theano's own name for it has the kernel's release in it, so that each update of the kernel and each kind
-    of node of a cluster would compile anew, and nothing of the user, so that two who share a
-    `base_compiledir` would meet in one folder. What is compiled for another CPU has another key of Theano's.
+    Theano's own name for it contains the kernel's release, so each update of the kernel and each kind of
+    cluster node would recompile, but not the user, so two users who share a `base_compiledir` would share a
+    folder. Code compiled for another CPU has a different key in Theano.
     """
     given = flags.value('compiledir')
     name = flags.value('compiledir_format', _OURS)
@@ -63,14 +63,14 @@ def _expanded(path):
 
 
 def _serves(folder, named, flag):
-    """Makes `folder`, in which files must be kept, run and safe from others.
+    """Creates `folder`, in which files must be kept, executable and safe from other users.
 
     Parameters
     ----------
     folder, named : str
-        Theano's folder, and the one that the user knows of, in which it lies.
+        Theano's folder, and the one that contains it, which the user knows.
     flag : str
-        By which another is named.
+        The setting that names another folder.
     """
     another = ANOTHER.replace('base_compiledir', flag)
     try:
@@ -97,7 +97,7 @@ def _serves(folder, named, flag):
 
 
 def _tried(folder):
-    """Writes a file there, and says whether it may be run: permissions tell nothing of a read-only file
+    """Writes a file there and returns whether it can be run: permissions do not reveal a read-only file
     system, a full disk or `noexec`."""
     with tempfile.TemporaryFile(dir=folder) as file:
         file.write(bytes(mmap.PAGESIZE))

@@ -1,9 +1,9 @@
-"""One process at a time compiles into a compile folder: Theano's lock, kept by the system.
+"""Theano's lock, which lets one process at a time compile into a folder, as an operating-system lock.
 
-Stands in for theano.gof.compilelock, which makes a folder and looks every five to ten seconds whether it is
-gone: eight processes that start at once slept through most of their time, and one that was killed on another
-host held up the rest for minutes. The system's lock on a file goes to the next process at once, and goes with
-the process that had it.
+Replaces theano.gof.compilelock, which creates a folder and checks every five to ten seconds whether it has
+gone: eight processes that started together slept most of the time, and one killed on another host held up the
+rest for minutes. The system's file lock passes to the next process at once, and is released when its process
+ends.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ NAME = 'compile.lock'
 
 
 def get_lock(lock_dir=None, **_):
-    """Waits for the lock of Theano's compile folder; as often as it is taken it has to be released."""
+    """Waits for the lock of Theano's compile folder; it must be released as often as it is taken."""
     import theano
 
     if _state['n_lock'] == 0:
@@ -28,7 +28,7 @@ _state.update(n_lock=0, descriptor=None)
 
 
 def release_lock():
-    """Takes one `get_lock` back."""
+    """Undoes one `get_lock`."""
     assert _state['n_lock'] > 0
     _state['n_lock'] -= 1
     if _state['n_lock'] == 0 and _state['descriptor'] is not None:
@@ -38,7 +38,7 @@ def release_lock():
 
 @contextlib.contextmanager
 def lock_ctx(lock_dir=None, keep_lock=False, **_):
-    """With the lock; it stays taken afterwards if `keep_lock`."""
+    """Holds the lock, and keeps it afterwards if `keep_lock`."""
     get_lock()
     try:
         yield
@@ -61,17 +61,17 @@ def on(path):
 
 
 def force_unlock():
-    """Theano's command for removing a dead process's lock: there are none."""
+    """Theano's command for removing a dead process's lock; no such locks exist here."""
 
 
 def _taken(path):
-    """The descriptor of the locked file; None where there can be none, which is no reason not to compile:
-    what is compiled is moved into place. NFS wants a file that is open for writing."""
+    """The descriptor of the locked file; None if locking fails, which does not prevent compiling, since
+    compiled files are moved into place. NFS requires a file that is open for writing."""
     import fcntl
 
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    except OSError:  # a full disk, say, which will be said
+    except OSError:  # for example a full disk, which is reported later
         return None
     try:
         try:
@@ -82,7 +82,7 @@ def _taken(path):
     except OSError:  # the file system has no locks
         os.close(descriptor)
         return None
-    except BaseException:  # Ctrl-C while it waits
+    except BaseException:  # Ctrl-C while waiting
         os.close(descriptor)
         raise
     return descriptor

@@ -1,9 +1,8 @@
-"""Training's convolutions by convolutions.cpp: an Op for a layer or one of its gradients, and who puts it in.
+"""Training's convolutions in convolutions.cpp: an Op for a layer or one of its gradients, and its optimiser.
 
-What is replaced: 3 x 3 convolutions with stride 1, one pixel of padding and a shared variable's filters, in
-float32 on the CPU, and their gradients; where the input was upscaled by 2, the large one is never made. What
-winograd.py's chains take comes first; what is left is for onednn.py. SALGAN_CONV turns it off as it does the
-chains.
+It replaces 3 x 3 convolutions with stride 1, one pixel of padding and filters in a shared variable, and their
+gradients, in float32 on the CPU; if the input was upscaled by 2, the large array is never created. The chains
+of winograd.py come first; the rest is left to onednn.py. SALGAN_CONV turns this off as it does the chains.
 """
 
 import ctypes
@@ -31,18 +30,18 @@ from backend.graph import (
 
 # note: deviation 22: the original's convolutions are sums of products, by a BLAS or cuDNN
 SOURCE = Path(__file__).with_name('convolutions.cpp')
-FEWEST = 16  # channels and filters: with less, padding them to 16 costs more than is won
-_lock = threading.Lock()  # convolutions.cpp works in one place
+FEWEST = 16  # channels and filters: with fewer, padding them to 16 costs more than it gains
+_lock = threading.Lock()  # convolutions.cpp uses one scratch memory
 
 
 class Convolution3x3(LayerOp):
-    """What a layer computes, or one of its gradients.
+    """A convolution layer or one of its gradients.
 
     Parameters
     ----------
     task : FORWARD, GRADIENT_OF_INPUT or GRADIENT_OF_FILTERS
     upscaled : bool
-        The layer's input is upscaled by 2, to the nearest, and then convolved; `input` here is the small one.
+        The layer's input is upscaled by 2 (nearest neighbour), then convolved; `input` here is the small one.
     flip : bool
         As AbstractConv2d's `filter_flip`.
     """
@@ -111,11 +110,11 @@ def engine():
     return _loaded[0]
 
 
-# --- into a graph ---
+# --- graph optimiser ---
 
 
 class Replace3x3Convolutions(Optimizer):
-    """Replaces every such convolution and gradient that is left when the chains are found."""
+    """Replaces every such convolution and gradient that the chains have left."""
 
     def apply(self, fgraph):
         found = [node for node in fgraph.toposort() if _possible(node)]
@@ -139,7 +138,7 @@ def _possible(node):
 
 
 def _replacement(node):
-    """(a variable of the graph, the one that shall stand for it)."""
+    """(a variable of the graph, its replacement)."""
     task, (first, second) = inputs_of(node)
     old, flip = node.outputs[0], node.op.filter_flip
     if task == GRADIENT_OF_INPUT:
@@ -151,7 +150,7 @@ def _replacement(node):
 
 
 def _whose_shape(variable):
-    """The variable v of `v.shape[-2:]`; None if it is something else."""
+    """The variable v if this is `v.shape[-2:]`, otherwise None."""
     shape = variable.owner.inputs[0] if variable.owner else None
     if shape is None or not shape.owner or not isinstance(shape.owner.op, T.Shape):
         return None
@@ -160,7 +159,7 @@ def _whose_shape(variable):
 
 
 def _gradient_of_upscaled(gradient, large):
-    """(gradient of what `large` was upscaled from, True) if that of `large` serves nothing else."""
+    """(gradient of the array `large` was upscaled from, True) if `large`'s gradient has no other use."""
     small = upscaled_from(large) if large is not None else None
     if small is None:
         return gradient, False

@@ -1,8 +1,8 @@
-"""What device=cuda needs: its libraries and headers found, and a card that they serve, or one sentence.
+"""Finds the libraries, headers and supported card that device=cuda needs, or stops with one sentence.
 
-libgpuarray opens libcuda.so, libnvrtc.so and libcublas.so, names that the driver and NVIDIA's packages have
-with a version only. requirements/gpu.py makes libraries of these names that need the real ones; what is
-loaded here is there when libgpuarray asks for it.
+libgpuarray opens libcuda.so, libnvrtc.so and libcublas.so, but the driver and NVIDIA's packages only have
+versioned names. requirements/gpu.py makes libraries with these names that depend on the real ones; libraries
+loaded here are found when libgpuarray opens them.
 """
 
 import contextlib
@@ -17,10 +17,10 @@ from backend import compile_folder, flags
 from backend.errors import CannotRun
 
 FOLDER = 'salgan_gpu'  # as in requirements/gpu.py
-HEADERS = Path(__file__).with_name('include')  # cudnn.h with the calls that Theano misses in it
+HEADERS = Path(__file__).with_name('include')  # cudnn.h with the calls that Theano needs and it lacks
 LIBRARIES = ('libgpuarray.so', 'libcuda.so', 'libnvrtc.so', 'libcublas.so', 'libcudnn.so')
 CPU = 'run on the CPU by leaving the device out of THEANO_FLAGS'
-NEWEST = 9, 0  # the compute capability that libgpuarray is told of newer cards (requirements/capability.cpp)
+NEWEST = 9, 0  # the compute capability reported to libgpuarray for newer cards (requirements/capability.cpp)
 MAJOR, MINOR = 75, 76  # attributes of a device: its compute capability
 MEGABYTE = 2**20
 ROOM = 300  # megabytes of the card that are left to cuBLAS, cuDNN and the kernels
@@ -29,17 +29,17 @@ _loaded: dict = {}  # library -> ctypes.CDLL
 
 
 def wanted():
-    """The device that THEANO_FLAGS ask for, where it is no CPU."""
+    """The device that THEANO_FLAGS request, unless it is the CPU."""
     device = flags.value('device', 'cpu')
     return device if device.startswith(('cuda', 'opencl')) else None
 
 
 def prepare():
-    """Before `import theano`: everything is found, and the card is one that it serves."""
+    """Before `import theano`: finds everything, and checks that the card is supported."""
     device = wanted()
     if not device:
         return
-    # on cards from 2020 on, cuBLAS and cuDNN round float32 to TF32 if left alone
+    # on cards since 2020, cuBLAS and cuDNN round float32 to TF32 by default
     os.environ.setdefault('NVIDIA_TF32_OVERRIDE', '0')
     _find()
     try:
@@ -60,12 +60,12 @@ def prepare():
 
 
 def in_use(reason):
-    """After `import theano`: it has the card that was asked for; by itself it would go on on the CPU.
+    """After `import theano`: checks that it uses the requested card; Theano would continue on the CPU.
 
     Parameters
     ----------
     reason : Exception or None
-        What Theano logged when it could not have the card.
+        What Theano logged if it could not use the card.
     """
     device = wanted()
     if not device:
@@ -90,7 +90,7 @@ def _text(error):
 
 
 def report():
-    """One line: the card that Theano has, and with what."""
+    """One line: the card that Theano uses, and its libraries."""
     from theano.gpuarray import dnn, type
 
     device = wanted()
@@ -111,31 +111,31 @@ def report():
 
 
 def tf32():
-    """Whether float32 may be rounded to TF32: only where the user asks for it (include/cudnn.h)."""
+    """Whether float32 may be rounded to TF32: only if the user requests it (include/cudnn.h)."""
     return os.environ.get('NVIDIA_TF32_OVERRIDE') == '1'
 
 
 def _find():
-    """Tells Theano and the compiler where everything is, and loads it."""
+    """Tells Theano and the compiler where the libraries and headers are, and loads the libraries."""
     folder = _package(FOLDER)
     if not folder:
-        return  # made without `make gpu`: pygpu and Theano look for themselves
+        return  # installed without `make gpu`: pygpu and Theano search for themselves
     library = folder / 'lib'
     nvidia = _package('nvidia') or folder
     headers = sorted(path for path in nvidia.glob('*/include'))
-    # found through these variables: Theano has no flag for so many folders
+    # passed in these variables: Theano has no flag for so many folders
     _prepend('CPATH', folder / 'include', *headers)
     _prepend('LIBRARY_PATH', library)
     settings = {'dnn.include_path': HEADERS, 'dnn.bin_path': library}
-    settings['print_active_device'] = False  # `python -m backend` says it
+    settings['print_active_device'] = False  # `python -m backend` prints it
     runtime = 'cu13' if (nvidia / 'cu13').is_dir() else 'cuda_runtime'  # packages of CUDA 13 share a folder
     settings['cuda.include_path'] = nvidia / runtime / 'include'
     flags.add({name: str(path) for name, path in settings.items() if flags.value(name) is None})
     # NVRTC of CUDA 13 does not find its own part beside itself
     parts = sorted(nvidia.glob('*/lib/libnvrtc-builtins.so.*'))
     for path in (*parts, *(library / name for name in LIBRARIES)):
-        # by its real path, from where NVIDIA's libraries find their own parts
-        with contextlib.suppress(OSError):  # what is missing is said where it is needed
+        # by its real path, from which NVIDIA's libraries find their own parts
+        with contextlib.suppress(OSError):  # a missing library is reported where it is needed
             _loaded[path.name] = ctypes.CDLL(os.path.realpath(path))
 
 
@@ -169,7 +169,7 @@ def _driver(device):
 
 
 def _card(driver, device):
-    """The card's number, which has to be one that libgpuarray knows how to name."""
+    """The card's number, which must be one that libgpuarray can name."""
     count, card = ctypes.c_int(), ctypes.c_int()
     driver.cuDeviceGetCount(ctypes.byref(count))
     number = int(device[4:]) if device[4:].isdecimal() else 0
@@ -183,10 +183,10 @@ def _card(driver, device):
 
 
 def _compiler(driver, card, device):
-    """NVRTC compiles for this card, and the driver takes what it compiles."""
+    """Checks that NVRTC compiles for this card, and that the driver accepts the result."""
     capability, name = _capability(driver, card)
     compiler = _loaded.get('libnvrtc.so')
-    if not compiler:  # of another installation, which libgpuarray finds or not
+    if not compiler:  # another installation's, which libgpuarray may find
         if capability[0] > NEWEST[0] and not _package(FOLDER):
             raise CannotRun(
                 f'device={device}: {name} has compute capability {capability[0]}.{capability[1]}, which '
@@ -210,12 +210,12 @@ def _compiler(driver, card, device):
             f'{needed[0]}.{needed[1]}: use another card, or {CPU}'
         )
     if capability > NEWEST and flags.value('gpuarray.cache_path') is None:
-        # libgpuarray keeps kernels by the capability that it is told: a real 9.0 must not be offered these
+        # libgpuarray stores kernels by the reported capability: a real 9.0 must not get these
         flags.add({'gpuarray.cache_path': _kernels('gpuarray_kernels-{}{}'.format(*capability))})
 
 
 def _kernels(name):
-    """A folder for kernels, in that of Theano's modules where its name is known, which is the user's own."""
+    """A folder for kernels, inside that of Theano's modules if its name is known: that is the user's own."""
     folder, own = compile_folder.base(), flags.value('compiledir_format', '')
     if flags.value('compiledir') is None and '%' not in own:
         folder = os.path.join(folder, own)
@@ -240,7 +240,7 @@ def _capability(driver, card):
 
 
 def _capabilities(compiler):
-    """Those that NVRTC compiles for, in their order."""
+    """The compute capabilities that NVRTC compiles for, in ascending order."""
     count = ctypes.c_int()
     compiler.nvrtcGetNumSupportedArchs(ctypes.byref(count))
     found = (ctypes.c_int * count.value)()
@@ -250,10 +250,10 @@ def _capabilities(compiler):
 
 @contextlib.contextmanager
 def _context(driver, card):
-    """The card's context, current as long. It is left to libgpuarray, which takes it over as it stands.
+    """The card's context, current inside the block. It is left for libgpuarray, which takes it over.
 
-    To make it anew would take a second, and cuDNN would have to notice. A context with flags of its own, as
-    gpuarray.sched asks for, has to be made by libgpuarray.
+    Creating it again would take a second, and cuDNN would have to notice. A context with special flags, as
+    gpuarray.sched requests, must be created by libgpuarray.
     """
     context = ctypes.c_void_p()
     driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), card)
@@ -267,10 +267,10 @@ def _context(driver, card):
 
 
 def _clip_cnmem(driver):
-    """Makes lib.cnmem ask for no more than is free.
+    """Limits lib.cnmem to the free memory.
 
-    Of the 95 % of a card that `lib.cnmem=1` stands for, the context and a desktop may hold a part. What the
-    user says in today's words, gpuarray.preallocate, stays as it is.
+    The context and a desktop may use part of the 95 % of a card that `lib.cnmem=1` stands for. The modern
+    setting, gpuarray.preallocate, is left as the user gave it.
     """
     asked = flags.value('lib.cnmem')
     if asked is None or asked != flags.value('gpuarray.preallocate'):
@@ -288,7 +288,7 @@ def _clip_cnmem(driver):
 
 
 def _cudnn():
-    """Leaves cuDNN out, and says so, where it does not start on this card."""
+    """Disables cuDNN, with a notice, if it does not start on this card."""
     if flags.value('dnn.enabled') is not None:
         return
     cudnn = _loaded.get('libcudnn.so')

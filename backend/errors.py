@@ -1,4 +1,4 @@
-"""What Theano cannot run with or without, as an exception and, where nobody handles it, one sentence."""
+"""The exception for conditions in which Theano cannot run; uncaught, it prints as one sentence."""
 
 import sys
 import traceback
@@ -12,23 +12,23 @@ ROOT = Path(__file__).resolve().parents[1]
 class CannotRun(Exception):
     """Theano cannot run here, or not with these settings: one sentence that says what to do.
 
-    An ordinary exception to programs and notebooks. A program that does not handle it ends with the sentence
-    alone and exit status 2, as the scripts do for a user's other mistakes.
+    Programs and notebooks can catch it like any exception. A program that does not catch it prints only the
+    sentence and exits with status 2, as the scripts do for a user's other mistakes.
     """
 
 
 def end_in_sentences():
-    """Installs what `CannotRun` promises.
+    """Installs the handling that `CannotRun` describes.
 
-    The project's own scripts also end so where Theano fails and the user has set something of Theano's, which
-    then is the likely reason: Theano has some two hundred settings, most of which nobody tries together.
+    The project's own scripts also end this way if Theano fails and the user has changed its settings, which
+    are then the likely reason: Theano has some two hundred settings, most of which nobody tests together.
     """
     if sys.excepthook is not _end:
         _before.append(sys.excepthook)
         sys.excepthook = _end
 
 
-_before: list = []  # what was the hook until then
+_before: list = []  # the previous hook
 
 
 def _end(kind, error, trace):
@@ -41,7 +41,7 @@ def _end(kind, error, trace):
 
 
 def _of_settings(error, trace):
-    """The sentence on the user's settings where they may be the reason; else None."""
+    """The sentence on the user's settings if they may be the reason, otherwise None."""
     script = getattr(sys.modules['__main__'], '__file__', None)
     names = [frame.filename for frame in traceback.extract_tb(trace)]
     theanos = any('theano' in Path(name).parts for name in names)

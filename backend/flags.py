@@ -1,4 +1,4 @@
-"""THEANO_FLAGS: today's defaults, and the spellings of 2017 in today's words."""
+"""THEANO_FLAGS: today's defaults, and translations of the spellings of 2017."""
 
 import configparser
 import os
@@ -10,10 +10,10 @@ from pathlib import Path
 
 HEADER = Path(__file__).resolve().with_name('np2compat.h')
 
-# settings that many were advised to try, and what is used in their place
+# settings that are often recommended, and what is used instead
 REPLACED = {
-    'optimizer': ({'None', 'fast_compile'}, 'fast_run', 'it would leave the convolutions to Python'),
-    'mode': ({'FAST_COMPILE'}, 'FAST_RUN', 'it would leave the convolutions to Python'),
+    'optimizer': ({'None', 'fast_compile'}, 'fast_run', 'it would leave the convolutions in Python'),
+    'mode': ({'FAST_COMPILE'}, 'FAST_RUN', 'it would leave the convolutions in Python'),
     'compute_test_value': ({'ignore', 'warn', 'raise', 'pdb'}, 'off', 'no graph here has test values'),
 }
 
@@ -21,13 +21,13 @@ GIVEN: dict = {}  # what the user set before anything was added
 
 
 def translate():
-    """Adds to THEANO_FLAGS what is not in them.
+    """Adds missing settings to THEANO_FLAGS.
 
     `device=gpu` becomes `device=cuda`, with a notice; `lib.cnmem=X` becomes `gpuarray.preallocate=X` (the
-    numbers mean the same). Both are read from .theanorc too. `optimizer_including=cudnn` needs nothing:
-    Theano 1.0 takes the name, and uses cuDNN wherever it is. `deterministic=more` is made to hold for cuDNN's
-    convolutions too; its pools have no overlapping windows, whose order of adding would matter. What
-    cannot be had (REPLACED) is replaced by what gives the same numbers, with a notice.
+    numbers mean the same). Both are read from .theanorc too. `optimizer_including=cudnn` needs no change:
+    Theano 1.0 accepts the name, and uses cuDNN wherever it is available. `deterministic=more` is extended to
+    cuDNN's convolutions; its pools have no overlapping windows, for which the order of summation would
+    matter. Unusable settings (REPLACED) are replaced by others that give the same numbers, with a notice.
     """
     import numpy as np
 
@@ -50,12 +50,12 @@ def translate():
     if value('floatX') is None:
         added['floatX'] = 'float32'  # Theano's own default is float64; SalGAN's weights are float32
     if value('blas.ldflags') is None:
-        added['blas.ldflags'] = ''  # none: NumPy's own BLAS, called through Python, is there for certain
+        added['blas.ldflags'] = ''  # none: NumPy's own BLAS, called through Python, is always available
     if np.lib.NumpyVersion(np.__version__) >= '2.0.0' and HEADER.name not in value('gcc.cxxflags', ''):
-        # found through CPATH: Theano splits these flags at every space, which a folder's name may hold
+        # found through CPATH: Theano splits these flags at spaces, which a folder's name may contain
         added['gcc.cxxflags'] = f'{value("gcc.cxxflags", "")} -include {HEADER.name}'.strip()
         os.environ['CPATH'] = os.pathsep.join(filter(None, [str(HEADER.parent), os.environ.get('CPATH')]))
-    if value('deterministic') == 'more':  # Theano's own flag leaves cuDNN out
+    if value('deterministic') == 'more':  # Theano's own flag does not cover cuDNN
         for name in ('dnn.conv.algo_bwd_data', 'dnn.conv.algo_bwd_filter'):
             if value(name) is None:
                 added[name] = 'deterministic'
@@ -63,18 +63,18 @@ def translate():
 
 
 def add(settings):
-    """Appends settings to THEANO_FLAGS, where a later value replaces an earlier one."""
+    """Appends settings to THEANO_FLAGS, in which later values override earlier ones."""
     written = [f'{name}={_quote(str(setting))}' for name, setting in settings.items()]
     os.environ['THEANO_FLAGS'] = ','.join(filter(None, [os.environ.get('THEANO_FLAGS', ''), *written]))
 
 
 def _compiler():
-    """$CXX if it names a compiler, as conda sets it; else g++, conda's or Clang; 'g++' if there is none."""
+    """$CXX if it names a compiler, as with conda; otherwise g++, conda's or Clang; 'g++' if none exists."""
     try:
         words = shlex.split(os.environ.get('CXX', ''))
     except ValueError:
         words = []
-    # of `ccache g++ -O2` the compiler; of conda's two names for one compiler that by which Theano knows it
+    # the compiler of `ccache g++ -O2`; of conda's two names for it, the one that Theano recognises
     named = [word for word in words if re.search(r'\+\+(-[\d.]+)?$', word)]
     named += [re.sub(r'\bc\+\+$', 'g++', word) for word in named]
     own = sorted(str(path) for path in Path(sys.base_prefix, 'bin').glob('*-conda-linux-gnu-g++'))
@@ -84,8 +84,8 @@ def _compiler():
 def wait_asleep():
     """Lets OpenMP's threads sleep while they wait for each other, unless the user says otherwise.
 
-    They would spin. Where other processes want the cores too, that takes the time from the very thread that
-    is waited for: a prediction was seen to need three times the processor time. To be called before OpenMP
+    By default they spin. If other processes want the cores too, this takes time from the very thread that
+    they wait for: a prediction was seen to need three times the processor time. Call this before OpenMP
     loads.
     """
     if 'GOMP_SPINCOUNT' not in os.environ:
@@ -93,7 +93,7 @@ def wait_asleep():
 
 
 def value(name, default=None):
-    """What the user set `name` to: THEANO_FLAGS, then .theanorc, as Theano looks for it; else `default`."""
+    """The user's value of `name`, from THEANO_FLAGS, then .theanorc, as in Theano; otherwise `default`."""
     return settings().get(name, default)
 
 

@@ -1,4 +1,4 @@
-"""How convolutions look in a graph of Theano's, and the base class of the Ops that replace them."""
+"""How convolutions look in Theano's graphs, and the base class of the Ops that replace them."""
 
 import theano.tensor as T
 from theano.compile.sharedvalue import SharedVariable
@@ -32,7 +32,7 @@ class LayerOp(Op):
 
 
 def inputs_of(node):
-    """(task, its two inputs in a LayerOp's order) of one of Theano's nodes; None if it is no such node."""
+    """(task, its two inputs in a LayerOp's order) of one of Theano's nodes; None for other nodes."""
     task = TASKS.get(type(node.op))
     if task is None:
         return None
@@ -41,8 +41,8 @@ def inputs_of(node):
 
 
 def plain(node, border):
-    """Whether a convolution or one of its gradients is a simple one: all float32, in the plane, padded by
-    `border` (rows, columns), and neither strided, dilated nor grouped."""
+    """Whether a convolution or gradient is simple: all float32, two-dimensional, padded by `border` (rows,
+    columns), and neither strided, dilated nor grouped."""
     op = node.op
     return (
         op.convdim == 2
@@ -55,12 +55,12 @@ def plain(node, border):
 
 
 def shared(filters, shape):
-    """Whether it is a shared variable of filters of that (rows, columns)."""
+    """Whether it is a shared variable with filters of this size (rows, columns)."""
     return isinstance(filters, SharedVariable) and filters.get_value(borrow=True).shape[2:] == shape
 
 
 def upscaled_from(variable):
-    """What `variable` is the nearest-neighbour upscaling by 2 of, or None."""
+    """The variable of which `variable` is the nearest-neighbour upscaling by 2, or None."""
     small = variable
     for _ in range(6):  # two repeats of three nodes each
         small = input_of(small, 0)
@@ -76,7 +76,7 @@ def _upscaled(variable):
 
 
 def input_of(variable, index):
-    """That input of the node that computes `variable`; None if there is none."""
+    """This input of the node that computes `variable`; None if there is none."""
     node = variable.owner if variable is not None else None
     if not node or not -len(node.inputs) <= index < len(node.inputs):
         return None

@@ -15,22 +15,21 @@ from theano.configparser import _config_var_list
 
 from backend import compile_lock, cuda, native, onednn, winograd
 
-DEEP = 20000  # pickling goes down the graph from its output, node by node
+DEEP = 20000  # pickling recurses into the graph from its output, node by node
 
 
 def function(name, make, *sources):
-    """What `make()` returns, from the user's compile folder where it was kept before.
+    """What `make()` returns, read from the user's compile folder if it was kept before.
 
-    Kept under a key of everything that it depends on, so that it is made again where anything is another, and
-    where it is damaged.
+    The key contains everything that it depends on, so any change, or any damage, makes it compile again.
 
     Parameters
     ----------
     name : str
     make : function without arguments
-        Returns what can be pickled: functions of Theano's, with shared variables small.
+        Returns something that can be pickled: Theano functions with small shared variables.
     sources : paths
-        The code that `make` runs, beside this package.
+        The code that `make` runs, apart from this package.
     """
     file = f'{name}-{_key(sources)}.pickle'
     found = _read(file)
@@ -52,7 +51,7 @@ def _alone(file):
 
 
 def _read(file):
-    """What was kept under that name; None if nothing was, or if it is damaged."""
+    """What was kept under this name; None if nothing was, or if it is damaged."""
     try:
         data = native.whole(os.path.join(native.folder(), file))
     except OSError:  # no folder: `_write` says so
@@ -63,7 +62,7 @@ def _read(file):
     theano.config.reoptimize_unpickled_function = False
     try:
         return pickle.loads(data)
-    except Exception as error:  # one of Theano's own modules was deleted or replaced, say
+    except Exception as error:  # for example, one of Theano's own modules was deleted or replaced
         print(f'the kept {file} cannot be used, it is made again: {_line(error)}', file=sys.stderr)
         return None
     finally:
@@ -75,10 +74,10 @@ def _write(file, made):
     sys.setrecursionlimit(DEEP)
     try:
         data = pickle.dumps(made, pickle.HIGHEST_PROTOCOL)
-        # asked for here again: while it compiles, Theano removes what folders are empty
+        # created again here: while compiling, Theano removes empty folders
         native.keep(os.path.join(native.folder(), file), data)
     except (OSError, RecursionError, AttributeError, TypeError, pickle.PicklingError) as error:
-        # a full disk, say, or a mode of Theano's that cannot be pickled
+        # for example a full disk, or a Theano mode that cannot be pickled
         print(f'{file} cannot be kept, the next start makes it again: {_line(error)}', file=sys.stderr)
     finally:
         sys.setrecursionlimit(limit)

@@ -1,6 +1,6 @@
-"""Where the memory, of the card or of the computer, is too little for a batch: how large one may be."""
+"""When a batch does not fit into memory (host or GPU): the largest that does."""
 
-# What an error says, in small letters, that means too little memory and is no MemoryError.
+# Texts, in lower case, of errors that mean too little memory but are not MemoryErrors.
 MESSAGES = (
     'failed to allocate',  # Theano: CorrMM, GpuCorrMM, elementwise and pooling Ops
     'could not allocate',  # Theano: the workspaces of cuDNN's convolutions
@@ -18,9 +18,9 @@ class OutOfMemory(MemoryError):
     Attributes
     ----------
     size : int
-        Of the batch.
+        Size of the batch.
     fits : int
-        The largest half, quarter .. of it that there is memory for; 0 if there is none.
+        The largest half, quarter .. of it that fits into memory; 0 if none does.
     """
 
     def __init__(self, size, fits):
@@ -29,7 +29,7 @@ class OutOfMemory(MemoryError):
 
 
 def call(function, *batch):
-    """`function(*batch)`, of a function of Theano's.
+    """`function(*batch)`, for a Theano function.
 
     Parameters
     ----------
@@ -39,26 +39,26 @@ def call(function, *batch):
     Raises
     ------
     OutOfMemory
-        If it is too large. What fits is found by trying, half as many each time, so that a function that
-        updates parameters has done so: nothing must be kept of them.
+        If it is too large. The size that fits is found by trying half as many each time, so a function that
+        updates parameters will have updated them: discard them.
     """
     try:
         return function(*batch)
     except Exception as error:
         if not _is_it(error):
             raise
-    # outside of the handler: the error holds on to what was computed
+    # outside the handler: the error keeps references to what was computed
     raise OutOfMemory(len(batch[0]), _what_fits(function, batch))
 
 
 def _is_it(error):
-    """Theano and pygpu have no class of their own for it."""
+    """Whether an error means too little memory; Theano and pygpu have no class for it."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or any(message in text for message in MESSAGES)
 
 
 def _what_fits(function, batch):
-    """The largest half, quarter .. of the batch that there is memory for; 0 if there is none."""
+    """The largest half, quarter .. of the batch that fits into memory; 0 if none does."""
     size = len(batch[0]) // 2
     while size:
         _let_go(function)

@@ -1,6 +1,6 @@
-"""What Theano 1.0.5 and Lasagne 0.1 look for that today's Python and NumPy no longer have.
+"""Patches: what Theano 1.0.5 and Lasagne 0.1 need and today's Python and NumPy no longer have.
 
-Each function says what it mends. `backend/__init__.py` calls them in their order.
+Each function says what it patches. `backend/__init__.py` calls them in order.
 """
 
 import contextlib
@@ -18,37 +18,37 @@ import warnings
 
 import numpy as np
 
-_put_off: dict = {}  # modules that stand for others while Theano is imported
+_put_off: dict = {}  # modules that replace others while Theano is imported
 NUMPY_2 = np.lib.NumpyVersion(np.__version__) >= '2.0.0'
 
 
 def before_theano():
-    """Everything that must be there before the first `import theano`."""
+    """Applies every patch that is needed before the first `import theano`."""
     _numpy_names()
     _numpy_distutils()
     _distutils()
     _put_off_scipy()
-    # if the compiler is not called g++, Theano's own small modules are compiled for any CPU; that is no loss
+    # if the compiler is not called g++, Theano's own small modules are compiled for any CPU; this is harmless
     logger = logging.getLogger('theano.gof.cmodule')
     logger.addFilter(lambda record: 'OPTIMIZATION' not in str(record.msg))
     logger.warn = logger.warning  # type: ignore[method-assign]  # the name that it uses is deprecated
-    # in place of Theano's own, which sleeps and looks
+    # replaces Theano's own, which polls
     sys.modules['theano.gof.compilelock'] = importlib.import_module('backend.compile_lock')
 
 
 def after_theano():
-    """What can only be mended in Theano itself, and what Lasagne 0.1 asks of it."""
+    """Patches Theano itself, and what Lasagne 0.1 needs of it."""
     _put_back()
     _stable_cache()
     if NUMPY_2:
         _autocast()
     _downsample()
-    # where a function fails, Theano imports its GPU back end to describe the error
+    # if a function fails, Theano imports its GPU back end to describe the error
     warnings.filterwarnings('ignore', 'pkg_resources is deprecated', module='theano')
 
 
 def import_lasagne():
-    """Lasagne 0.1 asks pkg_resources, gone from setuptools, for its own version; it gets that and no more."""
+    """Lasagne 0.1 gets its version from pkg_resources, which setuptools dropped; it gets that and no more."""
 
     class Distribution:
         def __init__(self, name):
@@ -69,9 +69,9 @@ def import_quietly(name):
 
     Returns
     -------
-    the module, and what Theano's GPU back end could not start for, an Exception or None
+    the module, and why Theano's GPU back end could not start, an Exception or None
     """
-    # what these two log is a choice (no system BLAS) or said in a sentence by cuda.in_use
+    # what these two log is intended (no system BLAS) or reported in a sentence by cuda.in_use
     loggers = [logging.getLogger('theano.tensor.blas'), logging.getLogger('theano.gpuarray')]
     records = _Records()
     for logger in loggers:
@@ -89,7 +89,7 @@ def import_quietly(name):
 
 @contextlib.contextmanager
 def _a_home():
-    """A home for as long: Theano asks for the user's when it is imported, even if it needs none."""
+    """Provides a home inside the block: Theano looks for the user's when imported, even if it needs none."""
     without = not os.path.isabs(os.path.expanduser('~'))
     if without:
         os.environ['HOME'] = os.sep
@@ -101,7 +101,7 @@ def _a_home():
 
 
 class _Records(logging.Handler):
-    """Keeps the last exception that was logged, and shows nothing."""
+    """Keeps the last logged exception, and shows nothing."""
 
     error = None
 
@@ -110,7 +110,7 @@ class _Records(logging.Handler):
 
 
 def _numpy_names():
-    """NumPy 1.24 removed its aliases of Python's types; NumPy 2 a few names more."""
+    """NumPy 1.24 removed its aliases of Python's types, NumPy 2 a few more names."""
     names: dict = {'bool': bool, 'int': int, 'float': float, 'complex': complex, 'object': object, 'str': str}
     if NUMPY_2:
         names.update(
@@ -126,7 +126,7 @@ def _numpy_names():
         # numpy.core warns of its new name whenever Theano asks it for the C API's version
         umath = importlib.import_module('numpy._core._multiarray_umath')
         vars(importlib.import_module('numpy.core'))['_multiarray_umath'] = umath
-        _module('numpy.linalg.linalg', LinAlgError=np.linalg.LinAlgError)  # asked for by the GPU back end
+        _module('numpy.linalg.linalg', LinAlgError=np.linalg.LinAlgError)  # used by the GPU back end
     for name, value in names.items():
         if name not in np.__dict__:
             setattr(np, name, value)
@@ -140,9 +140,9 @@ class _Cast(dict):
 
 
 def _numpy_distutils():
-    """numpy.distutils is gone from Python 3.12 on, and warns and searches for a BLAS before that.
+    """numpy.distutils has gone since Python 3.12, and before that it warns and searches for a BLAS.
 
-    Theano needs the include folder of it, nothing else.
+    Theano only needs its include folder.
     """
 
     class SystemInfo:
@@ -155,12 +155,12 @@ def _numpy_distutils():
 
 
 def _distutils():
-    """distutils is gone from Python 3.12 on: sysconfig and shutil have what Theano asks of it.
+    """distutils has gone since Python 3.12: sysconfig and shutil provide what Theano uses.
 
-    Before, it is slow to import, since setuptools changes it; `_put_back` gives it back to others.
+    Before that it is slow to import, since setuptools changes it; `_put_back` restores it for others.
     """
     if sys.version_info >= (3, 12):
-        # Theano's GPU back end imports a debugging tool that imports imp, gone at the same time
+        # Theano's GPU back end imports a debugging tool that imports imp, which went at the same time
         _module('imp', find_module=importlib.util.find_spec)
     if 'distutils' in sys.modules:
         return
@@ -185,12 +185,12 @@ def _distutils():
 
 
 def _put_off_scipy():
-    """More than half of what Theano takes to import is parts of SciPy, which it hardly ever uses.
+    """More than half of Theano's import time is spent on parts of SciPy that it hardly ever uses.
 
     Theano's `import scipy.special` and the like find an empty module, which `_put_back` removes: from then
-    on SciPy imports its parts when first asked for them. Of scipy.linalg.blas Theano keeps functions, so it
-    gets some that ask for SciPy's when called. It does without scipy.signal for good: it has that only for
-    convolving in Python, without a compiler, and no SciPy of today has it under the names that Theano uses.
+    on SciPy imports its parts when they are first used. Theano keeps functions of scipy.linalg.blas, so it
+    gets ones that fetch SciPy's when called. scipy.signal stays replaced: Theano only uses it to convolve in
+    Python, without a compiler, and today's SciPy no longer has the names that Theano uses.
     """
     import scipy
 
@@ -209,7 +209,7 @@ def _put_off_scipy():
 
 
 class ScipyBlas:
-    """The function of scipy.linalg.blas of that name, which is imported when it is called."""
+    """The function of scipy.linalg.blas with this name, imported when it is called."""
 
     def __init__(self, name):
         self.name = name
@@ -219,7 +219,7 @@ class ScipyBlas:
 
 
 def _put_back():
-    """Removes what stood for modules while Theano was imported."""
+    """Removes the replacements used while Theano was imported."""
     for name, module in _put_off.items():
         if sys.modules.get(name) is module:
             del sys.modules[name]
@@ -230,10 +230,10 @@ def _put_back():
 
 
 def _stable_cache():
-    """Without these two Theano compiles three modules anew in every process, and keeps each copy.
+    """Without these two Theano recompiles three modules in every process, and keeps each copy.
 
-    An Op from a C file has Python's hash of a str for a version, random since Python 3.3; and an Op without
-    properties (`__props__ = ()`) counts as having no version.
+    The version of an Op from a C file is Python's hash of a str, which is random since Python 3.3; and an Op
+    without properties (`__props__ = ()`) counts as having no version.
     """
     from theano.gof.op import COp, Op
 
@@ -254,7 +254,7 @@ def _stable_cache():
 
 
 def _autocast():
-    """NumPy 2 calls float32(0.001) and 0.001 equal, so that Theano would put float32 into float64 graphs."""
+    """NumPy 2 calls float32(0.001) and 0.001 equal, so Theano would put float32 into float64 graphs."""
     from theano import _asarray, config
     from theano.scalar.basic import NumpyAutocaster
 

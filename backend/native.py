@@ -1,4 +1,4 @@
-"""C++ of the project's own: compiled once for a machine, kept beside Theano's modules, loaded by ctypes."""
+"""The project's own C++: compiled once per machine, kept beside Theano's modules, loaded with ctypes."""
 
 import contextlib
 import ctypes
@@ -14,7 +14,7 @@ from pathlib import Path
 from backend import compile_lock, notices
 
 FLAGS = ('-O3', '-std=c++14', '-ffp-contract=fast', '-fopenmp', '-fPIC', '-shared')
-# what a CPU must be able to do, in the kernel's words; the name of its vectors; the compiler's flags for them
+# the CPU features needed, as the kernel names them; the name of the vectors; the compiler's flags for them
 VECTORS = (
     ({'avx512f', 'avx2', 'fma'}, 'AVX-512', ('-mavx512f', '-mavx2', '-mfma')),
     ({'avx2', 'fma'}, 'AVX2 and FMA', ('-mavx2', '-mfma')),
@@ -24,7 +24,7 @@ _DIGEST = hashlib.sha256().digest_size
 
 
 def cpu_features():
-    """The names that the kernel has for what this CPU can do; none where it does not tell."""
+    """The kernel's names for this CPU's features; none if it does not list them."""
     try:
         with open('/proc/cpuinfo', encoding='ascii', errors='replace') as file:
             for line in file:
@@ -36,7 +36,7 @@ def cpu_features():
 
 
 def threads():
-    """OMP_NUM_THREADS, or as many as this process may use cores."""
+    """OMP_NUM_THREADS, or the number of cores that this process may use."""
     wanted = os.environ.get('OMP_NUM_THREADS', '').partition(',')[0].strip()
     if wanted.isdecimal() and int(wanted):
         return min(int(wanted), 1024)
@@ -44,9 +44,9 @@ def threads():
 
 
 def vectors():
-    """(name, compiler flags) of the vectors that the C++ uses on this CPU; None where it has none of them.
+    """(name, compiler flags) of the vectors that the C++ uses on this CPU; None if it has none of them.
 
-    AVX-512 only where SALGAN_CONV=avx512 asks for it.
+    AVX-512 is only used with SALGAN_CONV=avx512.
     """
     features = cpu_features()
     for needed, name, flags in VECTORS:
@@ -56,7 +56,7 @@ def vectors():
 
 
 def wanted():
-    """Whether C++ convolutions are to run here: not turned off, on the CPU, and one with vectors for them."""
+    """Whether to run C++ convolutions: not turned off, and on a CPU with suitable vectors."""
     import theano
 
     turned_off = os.environ.get('SALGAN_CONV') in ('corrmm', 'onednn')
@@ -64,7 +64,7 @@ def wanted():
 
 
 def code_path():
-    """Which code convolves here, in words: for the records of maps."""
+    """Which code computes the convolutions, in words, for the records of maps."""
     import theano
 
     if wanted():
@@ -77,9 +77,9 @@ def code_path():
 
 
 def usable(load):
-    """Whether C++ convolutions are wanted, and the compiler takes them; if not, the reason is printed.
+    """Whether C++ convolutions are wanted and compile; if they do not compile, prints the reason.
 
-    `load` is the function without arguments that loads them by `loaded`.
+    `load` is a function without arguments that loads them with `loaded`.
     """
     if not wanted():
         return False
@@ -97,9 +97,9 @@ def loaded(source, *flags):
     Parameters
     ----------
     source : path
-        May include headers of its folder.
+        May include headers from its folder.
     flags : str
-        For the compiler, beside FLAGS.
+        For the compiler, in addition to FLAGS.
 
     Returns
     -------
@@ -121,22 +121,22 @@ def loaded(source, *flags):
     digest = hashlib.sha256(b'\0'.join(hashlib.sha256(part).digest() for part in key)).hexdigest()
     name = f'{os.path.splitext(os.path.basename(source))[0]}-{digest[:24]}.so'
     path = os.path.join(folder(), name)
-    if whole(path) is None:  # one cut short would kill the process when loaded
+    if whole(path) is None:  # a truncated one would kill the process when loaded
         with compile_lock.lock_ctx():
-            if whole(path) is None:  # still: another process may have done it meanwhile
+            if whole(path) is None:  # another process may have compiled it meanwhile
                 _compile(theano.config.cxx, source, flags, path)
     return ctypes.CDLL(path)
 
 
 def folder():
-    """A folder in Theano's that belongs to this user and that nobody else can write to.
+    """A folder inside Theano's that belongs to this user and that nobody else can write to.
 
     Code is loaded from it, so if it is not private a temporary folder is used instead.
     """
     import theano
 
     path = os.path.join(theano.config.compiledir, 'salgan')
-    for private in (path, f'{path}-{os.geteuid()}'):  # the second where users share a `compiledir`
+    for private in (path, f'{path}-{os.geteuid()}'):  # the second if users share a `compiledir`
         with contextlib.suppress(FileExistsError):
             os.mkdir(private, 0o700)
         status = os.lstat(private)
@@ -153,7 +153,7 @@ def _temporary(instead_of):
 
 
 def whole(path):
-    """The bytes of a file of `keep`'s; None where there is none, or one cut short or changed."""
+    """The bytes of a file written by `keep`; None if it is missing, truncated or changed."""
     try:
         with open(path, 'rb') as file:
             data = file.read()
@@ -164,9 +164,9 @@ def whole(path):
 
 
 def keep(path, data):
-    """Writes `data` and their checksum, under a temporary name that is then moved to `path`.
+    """Writes `data` and their checksum to a temporary name and moves it to `path`.
 
-    The loader of libraries looks at nothing behind their end, and neither does that of pickles.
+    Neither dlopen nor pickle reads past the end, so a trailing checksum is harmless.
     """
     handle, temporary = tempfile.mkstemp(suffix='.part', dir=os.path.dirname(path))
     try:

@@ -1,4 +1,4 @@
-"""What a user should know while it happens."""
+"""Notices about what is happening, such as a compilation."""
 
 import functools
 import sys
@@ -10,7 +10,7 @@ _said: list = []
 
 
 def compiling():
-    """Says, before the first C++ of this process is compiled, that this is done once."""
+    """Says, before this process first compiles C++, that this is done only once."""
     if not _said:
         _said.append(True)
         print(
@@ -20,14 +20,14 @@ def compiling():
 
 
 def waiting():
-    """Says that another process compiles, before this one waits for it; once, and not beside `compiling`."""
+    """Says that another process is compiling, before waiting for it; once, and not after `compiling`."""
     if not _said:
         _said.append(True)
         print('another process compiles the networks for this machine: waiting for it', file=sys.stderr)
 
 
 def announce_compilation():
-    """Makes Theano say so too, and end in CannotRun where it cannot compile or keep what it compiles.
+    """Makes Theano say so too, and raise CannotRun if it cannot compile or keep the result.
 
     A warm start compiles nothing and says nothing.
     """
@@ -41,7 +41,7 @@ def announce_compilation():
 
 
 class _Failed(BaseException):
-    """Holds a CannotRun on its way through Theano, whose optimiser swallows exceptions."""
+    """Carries a CannotRun through Theano, whose optimiser swallows exceptions."""
 
 
 def _announced(function, compiles=(compiling,)):

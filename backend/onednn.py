@@ -1,10 +1,10 @@
-"""Theano's convolutions by oneDNN: an Op for one layer or one of its gradients, and who puts it into a graph.
+"""Convolutions with oneDNN: an Op for one layer or one of its gradients, and the optimiser that inserts it.
 
-What is replaced: any convolution in float32 on the CPU with stride 1 and the same padding on both sides, and
-its gradients, where winograd.py and convolutions.py have left them: filters of other sizes, layers of few
-channels, CPUs with neither AVX2 nor NEON. oneDNN comes from PyPI (onednn-cpu-gomp) and is called through its
-C interface by ctypes; where it is not installed, Theano's CorrMM does it. `SALGAN_CONV=onednn` leaves all to
-oneDNN, `corrmm` nothing.
+It replaces any convolution in float32 on the CPU with stride 1 and the same padding on both sides, and its
+gradients, that winograd.py and convolutions.py have left: filters of other sizes, layers with few channels,
+CPUs with neither AVX2 nor NEON. oneDNN comes from PyPI (onednn-cpu-gomp) and is called through its C
+interface with ctypes; if it is not installed, Theano's CorrMM is used. `SALGAN_CONV=onednn` leaves everything
+to oneDNN, `corrmm` nothing.
 """
 
 import ctypes
@@ -23,11 +23,11 @@ from theano.gof.opt import Optimizer
 from backend import native
 from backend.graph import FORWARD, GRADIENT_OF_FILTERS, GRADIENT_OF_INPUT, LayerOp, inputs_of
 
-SCRATCH = 64 << 20  # bytes of an array in oneDNN's own layout; images are worked on so many at a time
-_lock = threading.Lock()  # the scratch arrays are one for all
+SCRATCH = 64 << 20  # bytes of an array in oneDNN's own layout; limits the number of images at a time
+_lock = threading.Lock()  # the scratch arrays are shared
 
 INPUT, FILTERS, OUTPUT = range(3)  # the arrays of a layer, or their gradients
-ROLES = {  # which of them a task's two inputs and its result are, and the axes in which the inputs must agree
+ROLES = {  # the roles of a task's two inputs and its result, and the axes in which the inputs must agree
     FORWARD: ((INPUT, FILTERS, OUTPUT), (1, 1)),
     GRADIENT_OF_INPUT: ((OUTPUT, FILTERS, INPUT), (1, 0)),
     GRADIENT_OF_FILTERS: ((INPUT, OUTPUT, FILTERS), (0, 0)),
@@ -35,7 +35,7 @@ ROLES = {  # which of them a task's two inputs and its result are, and the axes 
 
 
 class OneDNNConvolution(LayerOp):
-    """What a layer computes, or one of its gradients.
+    """A convolution layer or one of its gradients.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class OneDNNConvolution(LayerOp):
 
 # --- oneDNN ---
 
-# of oneapi/dnnl/dnnl_types.h, version 3
+# from oneapi/dnnl/dnnl_types.h, version 3
 dnnl_out_of_memory = 1
 dnnl_cpu = 1
 dnnl_stream_in_order = 1
@@ -118,7 +118,7 @@ class _Argument(ctypes.Structure):
 
 @functools.cache
 def _library():
-    """oneDNN, loaded; None where it is not."""
+    """oneDNN, loaded; None if it is not installed."""
     for prefix in (sys.prefix, site.getuserbase()):
         try:
             return ctypes.CDLL(os.path.join(prefix, 'lib', 'libdnnl.so.3'))
@@ -128,7 +128,7 @@ def _library():
 
 
 def usable():
-    """Whether oneDNN is there and may be used."""
+    """Whether oneDNN is installed and may be used."""
     return (
         os.environ.get('SALGAN_CONV') != 'corrmm' and theano.config.device == 'cpu' and _library() is not None
     )
@@ -143,7 +143,7 @@ def _call(name, *arguments):
 
 
 def _made(name, *arguments):
-    """The handle that a function of oneDNN's gives by its first argument."""
+    """The handle that a oneDNN function returns in its first argument."""
     handle = ctypes.c_void_p()
     _call(name, ctypes.byref(handle), *arguments)
     return handle
@@ -156,7 +156,7 @@ def _engine_and_stream():
 
 
 def _run(task, x, w, y, pad):
-    """Computes that of the three arrays which `task` asks for from the other two."""
+    """Computes the one of the three arrays that `task` asks for from the other two."""
     ctypes.CDLL('libgomp.so.1').omp_set_num_threads(native.threads())
     step = max(1, SCRATCH // (4 * max(x[0].size, y[0].size)))
     for i in range(0, len(x), step):
@@ -168,7 +168,7 @@ def _run(task, x, w, y, pad):
 
 
 class _Convolution:
-    """A convolution for arrays of certain shapes, between layouts of oneDNN's choice."""
+    """A convolution for arrays of given shapes, in layouts of oneDNN's choice."""
 
     def __init__(self, task, x, w, y, pad):
         self._result = ROLES[task][0][2]
@@ -226,7 +226,7 @@ _scratch: dict = {}
 
 
 class _Memory:
-    """One array of a convolution: as Theano has it, and in oneDNN's layout where that is another."""
+    """One array of a convolution: in Theano's layout, and in oneDNN's if that differs."""
 
     def __init__(self, plain, wanted, result, at):
         library, (engine, _) = _library(), _engine_and_stream()
@@ -242,7 +242,7 @@ class _Memory:
             library.dnnl_primitive_desc_destroy(description)
 
     def taken(self, array):
-        """The handle that the convolution shall use for `array`."""
+        """The handle that the convolution must use for `array`."""
         _call('dnnl_memory_set_data_handle', self._plain, ctypes.c_void_p(array.ctypes.data))
         if self._reorder is None:
             return self._plain
@@ -254,7 +254,7 @@ class _Memory:
         return self._wanted
 
     def given(self):
-        """Brings the result to where it belongs."""
+        """Copies the result to its destination."""
         if self._reorder is not None:
             self._move(self._wanted, self._plain)
 
@@ -277,7 +277,7 @@ def _layout(shape, tag):
     return _made('dnnl_memory_desc_create_with_tag', len(shape), Dims(*shape), dnnl_f32, tag)
 
 
-# --- into a graph ---
+# --- graph optimiser ---
 
 
 class ReplaceOtherConvolutions(Optimizer):
@@ -293,7 +293,7 @@ class ReplaceOtherConvolutions(Optimizer):
 
 
 def _pad(node):
-    """(rows, columns) of padding, of a convolution or gradient that oneDNN can do; else None."""
+    """(rows, columns) of padding of a convolution or gradient that oneDNN can do, otherwise None."""
     op = node.op
     if not inputs_of(node) or any(v.dtype != 'float32' for v in (*node.inputs[:2], *node.outputs)):
         return None

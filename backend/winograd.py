@@ -1,12 +1,12 @@
-"""Chains of convolutions by winograd.cpp: a graph optimiser that finds them, and the Op that runs them.
+"""Chains of convolutions in winograd.cpp: a graph optimiser that finds them, and the Op that runs them.
 
-What is found: 3 x 3 convolutions with stride 1, one pixel of padding, bias and ReLU; 2 x 2 maximum pools;
-nearest-neighbour upscaling by 2 before such a convolution; at the end a 1 x 1 convolution with one filter.
-All of it in float32 on the CPU, and only where nothing else needs what is computed between, so never where a
-gradient goes through. The rest of the graph is Theano's.
+A chain consists of 3 x 3 convolutions with stride 1, one pixel of padding, bias and ReLU; 2 x 2 maximum
+pools; nearest-neighbour upscaling by 2 before such a convolution; and at its end a 1 x 1 convolution with one
+filter. It must be in float32 on the CPU, and nothing else may need its intermediate results, so gradients
+never pass through it. Theano computes the rest of the graph.
 
 `SALGAN_CONV=onednn` or `corrmm` in the environment leaves everything to oneDNN or to Theano alone, as does a
-CPU without vectors that native.py knows; `avx512` takes AVX-512 where the CPU has it.
+CPU without vectors known to native.py; `avx512` uses AVX-512 if the CPU has it.
 """
 
 import ctypes
@@ -27,7 +27,7 @@ from backend.graph import input_of, plain, same, shared, upscaled_from
 # note: deviation 22: the original's convolutions are sums of products, by a BLAS or cuDNN
 SOURCE = Path(__file__).with_name('winograd.cpp')
 CONVOLUTION, UPSCALED_CONVOLUTION, POOL, WEIGHTED_SUM = range(4)  # as in winograd.cpp
-ARRAYS = {CONVOLUTION: 2, UPSCALED_CONVOLUTION: 2, POOL: 0, WEIGHTED_SUM: 1}  # that each step takes
+ARRAYS = {CONVOLUTION: 2, UPSCALED_CONVOLUTION: 2, POOL: 0, WEIGHTED_SUM: 1}  # used by each step
 
 
 class Chain(Op):
@@ -36,7 +36,7 @@ class Chain(Op):
     Parameters
     ----------
     steps : tuple of (kind, flip)
-        `flip` as AbstractConv2d's `filter_flip`; of no account for a pool.
+        `flip` as AbstractConv2d's `filter_flip`; ignored for a pool.
     """
 
     __props__ = ('steps',)
@@ -105,7 +105,7 @@ class Chain(Op):
             raise MemoryError('too little memory for the convolutions')
 
     def _table(self, channels, shapes):
-        """The steps as winograd.cpp takes them; raises ValueError where the arrays do not fit together."""
+        """The steps in winograd.cpp's format; raises ValueError if the arrays do not fit together."""
         table, shapes = [], list(shapes)
         for kind, flip in self.steps:
             filters = channels
@@ -163,7 +163,7 @@ class FindChains(Optimizer):
         if not ends or not native.usable(engine):
             return
         for end in ends:
-            if end in fgraph.variables:  # not in a chain replaced before
+            if end in fgraph.variables:  # not in a chain that has been replaced already
                 self._replace(fgraph, end)
 
     def _replace(self, fgraph, end):
@@ -236,7 +236,7 @@ def _weighted_sum(variable):
 
 
 def _filters(variable, border, shape):
-    """Is `variable` a float32 convolution so padded, with a shared variable of filters of such shape?"""
+    """Is `variable` a float32 convolution with this padding, and with shared filters of this shape?"""
     node = variable.owner if variable is not None else None
     if not node or not isinstance(node.op, AbstractConv2d):
         return False
@@ -260,7 +260,7 @@ def _between(variable, before):
 
 
 def _needed_elsewhere(node, variable, region):
-    """Does anything outside `region`, but for who takes `variable`, take an output of `node`?"""
+    """Does anything outside `region`, apart from users of `variable`, use an output of `node`?"""
     return any(
         client not in region
         for output in node.outputs
@@ -270,5 +270,5 @@ def _needed_elsewhere(node, variable, region):
 
 
 def register(position):
-    """`position` among Theano's optimisers: before shapes are lifted and the graph takes another form."""
+    """`position` among Theano's optimisers: before shapes are lifted and the graph changes form."""
     optdb.register('salgan_winograd', FindChains(), position, 'fast_run', 'winograd')

@@ -1,9 +1,9 @@
-"""What dask.distributed costs: processor time a task, memory a path, and how far more workers help.
+"""Cost of dask.distributed: processor time per task, memory per path, and how far more workers help.
 
-Processor time, which other work on the machine does not lengthen as it does the clock's, of three processes:
-a scheduler, this client, and one that has all the workers, whose tasks do nothing. From that, how many images
-a second so many workers predict that take `--seconds` for one, and from which number on the busier of
-scheduler and client, which use a core each, holds them up.
+Measures the processor time, which other work on the machine affects less than wall-clock time, of three
+processes: a scheduler, this client, and one with all the workers, whose tasks do nothing. From this it
+computes how many images per second a number of workers predict if one image takes `--seconds`, and how many
+workers saturate the busier of scheduler and client, which use one core each.
 
     python benchmarks/cluster.py --paths 1000000
 """
@@ -27,12 +27,12 @@ sys.path.insert(0, str(ROOT))
 from utils import image_sources, outputs  # noqa: E402
 from utils.cluster import connection, version, work  # noqa: E402
 
-LINKS = 30000  # to one file: file systems have limits
+LINKS = 30000  # per file: file systems limit them
 NAME = f'{Path(__file__).parent.name}.{Path(__file__).stem}.nothing'
 
 
 def nothing(settings, chunk, shared, go_on):
-    """In place of `utils.cluster.predicting.predict_chunk`."""
+    """Replaces `utils.cluster.predicting.predict_chunk`."""
     for _ in chunk:
         go_on()
     return {}
@@ -42,7 +42,7 @@ def nothing(settings, chunk, shared, go_on):
 
 
 async def work_for(address, number):
-    """So many workers in this process, until it is told to end."""
+    """Runs that many workers in this process until it is told to end."""
     from distributed import Worker
 
     offers = {version.resource(): 1.0}
@@ -70,7 +70,7 @@ def started(*command):
 
 @contextlib.contextmanager
 def cluster_of(workers):
-    """A `connection.Cluster` of so many workers, and the ids of the scheduler's and the workers' process."""
+    """A `connection.Cluster` of that many workers, and the ids of the scheduler's and workers' processes."""
     from distributed import Client
 
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
@@ -89,14 +89,14 @@ def processor_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
 
-# --- what is measured ---
+# --- measurements ---
 
 
 def milliseconds_a_task(workers, tasks):
-    """Of processor: the scheduler's, the client's, the worker's."""
+    """Processor time of the scheduler, the client and the worker."""
     size = work.LARGEST
     with cluster_of(workers) as (cluster, scheduler, worker):
-        list(work.spread(cluster, NAME, None, range(workers), 1))  # connections are made
+        list(work.spread(cluster, NAME, None, range(workers), 1))  # opens the connections
         pids = scheduler, os.getpid(), worker
         before = [processor_seconds(pid) for pid in pids]
         items = ((f'/a/shared/folder/of/images/{i:09d}.jpg', i) for i in range(tasks * size))
@@ -106,7 +106,7 @@ def milliseconds_a_task(workers, tasks):
 
 
 def memory_of(paths):
-    """Kilobytes that the client takes for an image of a list, and seconds of processor to list it."""
+    """Kilobytes that the client needs per listed image, and processor seconds to list all."""
     with tempfile.TemporaryDirectory() as folder:
         image = cv2.imencode('.jpg', np.zeros((48, 64, 3), np.uint8))[1]
         for number in range(paths):
@@ -135,9 +135,9 @@ def resident():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--workers', type=int, nargs='+', default=[1, 10, 100], metavar='N')
-    parser.add_argument('--seconds', type=float, default=0.06, help='an image: 0.06 is 1000 a minute')
+    parser.add_argument('--seconds', type=float, default=0.06, help='per image: 0.06 is 1000 per minute')
     parser.add_argument('--tasks', type=int, default=2000, metavar='N')
-    parser.add_argument('--paths', type=int, default=100_000, metavar='N', help='of the list')
+    parser.add_argument('--paths', type=int, default=100_000, metavar='N', help='in the list')
     parser.add_argument('--work-for', nargs=2, metavar=('ADDRESS', 'N'), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work_for:
@@ -146,9 +146,9 @@ def main():
 
     kilobytes, took = memory_of(options.paths)
     print(
-        f'a list of {options.paths} images: {kilobytes:.2f} KB of memory an image, listed in {took:.1f} s\n'
+        f'a list of {options.paths} images: {kilobytes:.2f} KB of memory per image, listed in {took:.1f} s\n'
     )
-    print('| workers | scheduler, ms a task | client | worker | images a second | of it the network |')
+    print('| workers | scheduler, ms per task | client | worker | images per second | share of the network |')
     print('| ---: | ---: | ---: | ---: | ---: | ---: |')
     chunk = options.seconds * work.LARGEST
     for workers in options.workers:
@@ -158,7 +158,7 @@ def main():
         rate = min(workers * share / options.seconds, most)
         costs = f'{scheduler:.2f} | {client:.2f} | {worker:.2f}'
         print(f'| {workers} | {costs} | {rate:.0f} | {100 * share:.1f} % |', flush=True)
-    print(f'\nit stops growing at {most * options.seconds:.0f} workers, {most:.0f} images a second')
+    print(f'\nmore than {most * options.seconds:.0f} workers do not help: {most:.0f} images per second')
 
 
 if __name__ == '__main__':

@@ -1,7 +1,8 @@
-"""Speed on the CPU beside PyTorch and others: predictions and updates of training, in one table.
+"""Speed on the CPU compared with PyTorch and others: predictions and training updates, in one table.
 
-Every engine is a process of its own with the same weights, images and threads; they take turns, so that what
-else the machine does falls on all of them. The others are installed, once, into an environment of their own.
+Every engine runs in a separate process with the same weights, images and threads; they take turns, so that
+other work on the machine affects all of them. The other engines are installed, once, into a separate
+environment.
 """
 
 import argparse
@@ -27,8 +28,8 @@ REQUIREMENTS = [
 NAMES = {
     'theano': 'ours (Winograd)',
     'avx512': 'ours (AVX-512)',
-    'onednn': 'ours (oneDNN alone)',
-    'corrmm': 'Theano alone (CorrMM)',
+    'onednn': 'ours (oneDNN only)',
+    'corrmm': 'Theano only (CorrMM)',
     'channels_last': 'PyTorch channels_last',
     'torch': 'PyTorch eager',
     'compiled': 'PyTorch compiled',
@@ -88,10 +89,10 @@ def options():
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument('--runs', type=positive, default=9, help='of each engine')
+    parser.add_argument('--runs', type=positive, default=9, help='per engine')
     parser.add_argument('--batches', type=positive, nargs='*', default=[1, 8], help='of predictions')
     parser.add_argument('--size', type=network_size, default='256x192', help='width x height')
-    parser.add_argument('--threads', type=positive, default=native.threads(), help='of every engine')
+    parser.add_argument('--threads', type=positive, default=native.threads(), help='per engine')
     parser.add_argument('--long', action='store_true', help='updates at batch 32, as in the paper, not 8')
     parser.add_argument('--engines', choices=NAMES, nargs='*', default=[*NAMES], help='some of the engines')
     parser.add_argument('--only', choices=PARTS, nargs='*', default=PARTS, help='some of the parts')
@@ -134,7 +135,7 @@ def prepare(folder, python):
 
 
 def write_ncnn(folder, arrays):
-    """The generator in ncnn's two files; the mean colour is taken off before."""
+    """The generator in ncnn's two files; the mean colour is subtracted beforehand."""
     from utils.architecture import GENERATOR, POOL, UPSCALE
 
     arrays, lines, at = list(arrays), ['Input images 0 1 images'], 'images'
@@ -202,14 +203,14 @@ class Engine:
 
 
 def measure(names, task, folder, python, runs, expected=None):
-    """One row an engine: (name, median seconds, CPU seconds, peak MB, start-up in seconds, error or None)."""
+    """A row per engine: (name, median seconds, CPU seconds, peak MB, start-up in seconds, error or None)."""
     import numpy as np
 
     engines: dict = {}
     errors: dict = {}
     for name in names:
         map_file = os.path.join(folder, f'{name}.npy') if expected is not None else ''
-        for _ in range(2):  # the first may compile what it then keeps
+        for _ in range(2):  # the first may compile, and keeps the result
             engine = Engine(name, task, folder, python, map_file)
             if name in engines:
                 engines[name].end()
@@ -249,7 +250,7 @@ def table(title, rows, base):
             f'{memory:9.0f}{start_up:12.1f}{shown:>10}',
             flush=True,
         )
-    print(f'ratio: to {NAMES[base]}; start-up: from process start to the first result, compiled before')
+    print(f'ratio: to {NAMES[base]}; start-up: from process start to the first result, already compiled')
 
 
 def start_up(folder, python, runs):

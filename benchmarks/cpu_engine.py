@@ -1,7 +1,7 @@
-"""One engine of benchmarks/cpu.py, in a process of its own: answers each line of stdin with one run.
+"""One engine of benchmarks/cpu.py, in a separate process: answers each line of stdin with one run.
 
-It says 'ready' after one run that does not count; then an answer is 'SECONDS CPU_SECONDS PEAK_MB'. Theano's
-run in the project's environment, all others in the benchmark's.
+It prints 'ready' after one run that does not count; each answer is 'SECONDS CPU_SECONDS PEAK_MB'. Engines
+that use Theano run in the project's environment, all others in the benchmark's.
 """
 
 import os
@@ -112,7 +112,7 @@ def ncnn(task, folder, images):
         image = np.ascontiguousarray(images[0, ::-1] - mean)
         extractor.input('images', ncnn.Mat(image))
         _, maps = extractor.extract('maps')
-        return np.array(maps).copy()  # both Mats are views: `image` and `maps` are kept until here
+        return np.array(maps).copy()  # both Mats are views: `image` and `maps` must live until here
 
     return run
 

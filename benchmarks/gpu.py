@@ -1,12 +1,12 @@
-"""On a card: whether the numbers are the original's, how fast they come, and PyTorch on the same card.
+"""On a card: whether the results match the original's, how fast they are, and PyTorch on the same card.
 
     python benchmarks/gpu.py [--issue FILE]
 
-Prints the card, the errors of the map and of training against the records in tests/golden, and a table:
-images a second and memory, of predictions and of updates, here and in PyTorch with TF32 off. PyTorch is
-installed, once, into an environment of its own, or --torch names a Python that has it. --others, --find and
---profile answer what only a card can; --issue writes all that was printed for pasting into an issue. Exit
-status: 0 all numbers within their limits; 1 one was not; 2 no card that can be used.
+Prints the card, the errors of the map and of training relative to the records in tests/golden, and a table
+of images per second and memory, for predictions and updates, here and in PyTorch with TF32 off. PyTorch is
+installed, once, into a separate environment, or --torch names a Python that has it. --others, --find and
+--profile measure what only a card can show; --issue writes everything printed to a file for an issue. Exit
+status: 0 all numbers are within their limits; 1 one is not; 2 there is no usable card.
 """
 
 import argparse
@@ -24,7 +24,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / 'tests' / 'golden')]
 
 TORCH = ['torch==2.9.1', 'numpy==1.26.4', 'tqdm']
 MAP_LIMIT = 1e-4
-NOISE_LIMIT = 10  # times what other kernels of the original's make of its float32
+NOISE_LIMIT = 10  # times the difference that other kernels make to the original's float32
 NAMES = {
     'theano': 'ours',
     'deterministic': 'ours, deterministic',
@@ -38,15 +38,15 @@ OURS = ['theano', 'deterministic', 'guess', 'time']
 TORCHES = ['torch', 'channels_last', 'compile']
 GRADIENTS = ('bwd_data', 'bwd_filter')
 WAYS = ('fwd', *GRADIENTS)
-FLAGS = {  # of Theano's, by what is chosen
+FLAGS = {  # of Theano, by choice of algorithms
     'theano': '',
     'deterministic': ','.join(f'dnn.conv.algo_{way}=deterministic' for way in GRADIENTS),
     'guess': ','.join(f'dnn.conv.algo_{way}=guess_on_shape_change' for way in WAYS),
     'time': ','.join(f'dnn.conv.algo_{way}=time_on_shape_change' for way in WAYS),
     'without cuDNN': 'dnn.enabled=False',
 }
-NOTES = """salgan: the mean of an update of D and one of G. to PyTorch: images a second, to its best row.
-memory: of the card, all that the process has taken; own count: what PyTorch itself says it had at most,
+NOTES = """salgan: the mean of an update of D and one of G. to PyTorch: images per second, relative to its
+best row. memory: the card's memory that the process took in all; own count: PyTorch's own count of its peak,
 without what cudnn.benchmark tried. Ours sums the discriminator's forward convolutions in float64, PyTorch
 in float32."""
 
@@ -82,13 +82,13 @@ def main():
 
 
 def say(text):
-    """Prints, and keeps it for --issue."""
+    """Prints a line, and keeps it for --issue."""
     _printed.append(text)
     print(text, flush=True)
 
 
 def write_issue(path):
-    """All that was said, as a block of Markdown, with the commit and the command."""
+    """Writes all that was printed as a block of Markdown, with the commit and the command."""
     commit = subprocess.run(
         ['git', 'describe', '--always', '--dirty'], cwd=ROOT, capture_output=True, text=True, check=False
     ).stdout.strip()
@@ -98,7 +98,7 @@ def write_issue(path):
 
 
 def clock():
-    """The card's clock as nvidia-smi has it now."""
+    """The card's current clock according to nvidia-smi."""
     tool = shutil.which('nvidia-smi')
     if not tool:
         return 'unknown'
@@ -116,23 +116,23 @@ def options():
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     option = parser.add_argument
-    option('--device', default='cuda', help="of Theano's; cpu tries the benchmark itself")
+    option('--device', default='cuda', help="Theano's device; cpu tests the benchmark itself")
     option('--torch', metavar='PYTHON', default='install', help='a Python with PyTorch, install, or none')
     option('--size', type=network_size, default='256x192', help='width x height')
     option('--batches', type=positive, nargs='*', default=[1, 8, 32], help='of predictions')
-    option('--updates', type=positive, nargs='*', default=[32], metavar='BATCH', help='batches of updates')
-    option('--runs', type=positive, default=20, help='of each call, after three that do not count')
-    option('--only', choices=('numbers', 'speed'), help='one of the two parts')
-    option('--others', action='store_true', help='the numbers with other choices of algorithms, too')
+    option('--updates', type=positive, nargs='*', default=[32], metavar='BATCH', help='batch sizes: updates')
+    option('--runs', type=positive, default=20, help='per call, after three that do not count')
+    option('--only', choices=('numbers', 'speed'), help='run one of the two parts')
+    option('--others', action='store_true', help='also compute the numbers with other choices of algorithms')
     option(
         '--find',
         type=positive,
         nargs='*',
         metavar='BATCH',
-        help='every algorithm of cuDNN for every layer, at these batches (1 and 32 if none is named)',
+        help='time every cuDNN algorithm for every layer, at these batch sizes (1 and 32 if none is named)',
     )
-    option('--profile', action='store_true', help="Theano's profile of each process of ours, on stderr")
-    option('--issue', type=Path, metavar='FILE', help='writes what was printed, to be pasted into an issue')
+    option('--profile', action='store_true', help="print Theano's profile of each of our processes on stderr")
+    option('--issue', type=Path, metavar='FILE', help='write everything printed, for pasting into an issue')
     return parser.parse_args()
 
 
@@ -140,7 +140,7 @@ def options():
 
 
 def numbers(flags=''):
-    """Says each error beside its limit; whether all are within."""
+    """Prints each error beside its limit; returns whether all are within it."""
     flags = ','.join(filter(None, [os.environ['THEANO_FLAGS'], flags]))
     environment = {**os.environ, 'THEANO_FLAGS': flags}
     rows = [('map of predict_map.npz, largest error', map_error(environment), MAP_LIMIT)]
@@ -159,7 +159,7 @@ def map_error(environment):
 
 
 def compare_map():
-    """In a process of its own, on the card."""
+    """Runs in a separate process, on the card."""
     import inputs
     import numpy as np
 
@@ -174,7 +174,7 @@ def compare_map():
 
 
 def training_error(mode, environment):
-    """As tests/test_models.py compares: costs through update 4, and the statistics up to there."""
+    """Compares as tests/test_models.py does: costs through update 4, and the statistics up to there."""
     import numpy as np
 
     network = ROOT / 'tests' / 'golden' / 'network'
@@ -194,7 +194,7 @@ def training_error(mode, environment):
     for name in noise:
         if name.startswith(('u1_', 'u2_', 'u4_', 'maps_before', 'prob_')):
             pairs.append((np.nanmax(np.abs(ours[name] - record[name])), noise[name]['max_abs_diff']))
-    # what no kernel moves has no noise, and has to be the same
+    # values that no kernel changes have no noise, and must be equal
     return max(error / max(of_kernels, np.finfo(float).tiny) for error, of_kernels in pairs)
 
 
@@ -238,14 +238,14 @@ def row(name, batch, measured, base):
 
 
 def measure(arguments, engine, python, task, batches):
-    """What gpu_engine.py measured, by batch, to the first that fails, which has said why."""
+    """What gpu_engine.py measured, by batch size, up to the first that fails; that one says why."""
     script = ROOT / 'benchmarks' / 'gpu_engine.py'
     settings = [engine, arguments.device, task, *arguments.size, arguments.runs, *batches]
     environment = {**os.environ, 'NVIDIA_TF32_OVERRIDE': '0'}
     flags = [os.environ['THEANO_FLAGS'], *filter(None, [FLAGS.get(engine)])]
     if arguments.profile:
         flags.append('profile=True')
-        environment['CUDA_LAUNCH_BLOCKING'] = '1'  # else the time falls on who waits
+        environment['CUDA_LAUNCH_BLOCKING'] = '1'  # otherwise the time is charged to whoever waits
     environment['THEANO_FLAGS'] = ','.join(flags)
     result = subprocess.run(
         [python if engine in TORCHES else sys.executable, script, *map(str, settings)],
@@ -258,7 +258,7 @@ def measure(arguments, engine, python, task, batches):
 
 
 def python_with_torch(arguments):
-    """A Python that has PyTorch, from an environment made if it is not there; None if none is wanted."""
+    """A Python that has PyTorch, in an environment made if necessary; None if none is wanted."""
     if arguments.torch != 'install':
         return None if arguments.torch == 'none' else arguments.torch
     folder = ROOT / '.venv-benchmark-gpu'

@@ -1,9 +1,9 @@
-"""One engine of benchmarks/gpu.py, in a process of its own: prints, by batch, [seconds a call, MB of memory,
-MB by PyTorch's own count or null].
+"""One engine of benchmarks/gpu.py, in a separate process: prints, per batch size, [seconds per call, MB of
+memory, MB by PyTorch's own count or null].
 
     python benchmarks/gpu_engine.py ENGINE DEVICE TASK WIDTH HEIGHT RUNS BATCH...
 
-Batches ascend, since what memory was taken for one is kept for the next. Ours run in the project's
+Batch sizes must ascend, since memory allocated for one is kept for the next. Ours run in the project's
 environment, PyTorch in one that need not have the project's packages.
 """
 
@@ -39,7 +39,7 @@ def main():
 
 
 def timed(calls, images, maps, runs):
-    """Seconds: the median of each of the calls, which take turns, and the mean of these."""
+    """Seconds: the mean of the medians of each of the calls, which take turns."""
     seconds: list = [[] for _ in calls]
     for run in range(runs + NOT_COUNTED):
         for call, of in zip(calls, seconds):
@@ -56,7 +56,7 @@ def peak_of_the_process():
 
 
 def theano(task, width, height):
-    """Functions of images and maps, which end when their result is there, and one that tells the memory."""
+    """Functions of images and maps that return when the result is there, and one that gives the memory."""
     from backend import theano
     from models.model_bce import ModelBCE
     from models.model_salgan import ModelSALGAN
@@ -77,12 +77,12 @@ def theano(task, width, height):
     else:
         predict = ModelBCE(width, height).predictFunction
         functions = [lambda images, maps: predict(images)]
-    # costs are on the card until they are asked for
+    # costs stay on the card until they are requested
     return [lambda *batch, f=f: np.array(f(*batch)) for f in functions], memory
 
 
 def torch(task, width, height, device, engine):
-    """The same in PyTorch: the same layers, frozen ones, losses and optimisers; float32 throughout."""
+    """The same in PyTorch: the same layers, frozen layers, losses and optimisers; float32 throughout."""
     import torch
 
     from benchmarks.torch_updates import updates

@@ -2,10 +2,10 @@
 
     THEANO_FLAGS=device=cuda python benchmarks/gpu_find.py [--size 256x192] [BATCH ...]
 
-For every distinct layer, forward and both gradients: what the heuristic of `guess` names first, and each
-algorithm by its time, with its workspace, whether it gives the same bits each time, and its largest error
-beside the same convolution in float64, relative to the largest value. What is summed in float64 is tried in
-float64 too.
+For every distinct layer, forward and both gradients, prints the first choice of the `guess` heuristic, and
+each algorithm by its time, with its workspace, whether it gives the same bits each time, and its largest
+error compared with the same convolution in float64, relative to the largest value. Layers that are summed in
+float64 are also tried in float64.
 """
 
 import argparse
@@ -26,15 +26,15 @@ FLOAT, DOUBLE = 0, 1
 CONVOLUTION, CROSS_CORRELATION = 0, 1
 FMA = 3
 MOST = 16  # more algorithms than there are of any kind
-WORKSPACE = 1 << 30  # as backend/include/cudnn.h bounds it
+WORKSPACE = 1 << 30  # the limit of backend/include/cudnn.h
 KINDS = {'forward': 'Forward', 'gradient of input': 'BackwardData', 'gradient of filters': 'BackwardFilter'}
-# what each is computed from and what it computes, as cuDNN orders them: input x, filters w, output y
+# inputs and result of each, in cuDNN's order: input x, filters w, output y
 FROM = {
     'Forward': ('x', 'w', 'y'),
     'BackwardData': ('w', 'y', 'x'),
     'BackwardFilter': ('x', 'y', 'w'),
 }
-EXACT = {'Forward': 0, 'BackwardData': 1, 'BackwardFilter': 1}  # deterministic, and there for float64
+EXACT = {'Forward': 0, 'BackwardData': 1, 'BackwardFilter': 1}  # deterministic, and available for float64
 RUNS = 5
 
 
@@ -76,13 +76,13 @@ def main():
 
 
 class CuDNN:
-    """Its functions by their names without `cudnn`, which raise an error where one is answered.
+    """Its functions by their names without `cudnn`; they raise an exception if the library returns an error.
 
     Attributes
     ----------
     context : of pygpu
     handle : cudnnHandle_t
-    workspace : what every algorithm may use, and how much it is
+    workspace : the memory that every algorithm may use, and its size
     """
 
     def __init__(self, version, context):
@@ -107,7 +107,7 @@ class CuDNN:
 
 
 def layers(width, height):
-    """The distinct convolutions of both networks, the first of each kind by its name."""
+    """The distinct convolutions of both networks, each under the name of its first layer."""
     import lasagne
 
     from models.layers import Conv2DLayer
@@ -168,14 +168,14 @@ class Problem:
         }
 
     def given(self, name):
-        """Of one tensor, what cuDNN's functions take: its descriptor and its memory."""
+        """The arguments of cuDNN's functions for one tensor: its descriptor and its memory."""
         return self.descriptors[name], ctypes.c_void_p(self.arrays[name].gpudata)
 
     def number(self, value):
         return ctypes.byref((ctypes.c_double if self.type == DOUBLE else ctypes.c_float)(value))
 
     def run(self, cudnn, way, algorithm):
-        """Computes; what it computed, on the card."""
+        """Computes, and returns the result, on the card."""
         a, b, result = FROM[way]
         getattr(cudnn, f'Convolution{way}')(
             *(cudnn.handle, self.number(1), *self.given(a), *self.given(b), self.convolution),
@@ -189,7 +189,7 @@ def integers(*values):
 
 
 def describe(cudnn, layer, batch, kind, way):
-    """Prints what there is for one layer, in float32 and, where it is summed in float64, in that."""
+    """Prints the algorithms for one layer, in float32 and, if it is summed in float64, in float64."""
     name, exact_layer = layer[0], layer[4]
     wide = Problem(cudnn, layer, batch, 'float64')
     exact = np.asarray(wide.run(cudnn, way, EXACT[way]))
@@ -213,7 +213,7 @@ def describe(cudnn, layer, batch, kind, way):
 
 
 def guess(cudnn, problem, way):
-    """The algorithm that the heuristic names first of those that fit, as Theano's `guess` takes it."""
+    """The first algorithm of the heuristic that fits, as with Theano's `guess`."""
     count, found = ctypes.c_int(), (Found * MOST)()
     a, b, result = (problem.descriptors[name] for name in FROM[way])
     function = getattr(cudnn, f'GetConvolution{way}Algorithm_v7')
@@ -225,7 +225,7 @@ def guess(cudnn, problem, way):
 
 
 def tried(cudnn, problem, way):
-    """Those that cuDNN finds to work, the fastest first."""
+    """The algorithms that cuDNN finds to work, the fastest first."""
     count, found = ctypes.c_int(), (Found * MOST)()
     a, b, result = FROM[way]
     getattr(cudnn, f'FindConvolution{way}AlgorithmEx')(

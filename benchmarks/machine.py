@@ -1,4 +1,4 @@
-"""What the benchmarks share: the memory of a process, and environments with the engines to compare with."""
+"""Shared by the benchmarks: a process's memory, and environments with the engines to compare with."""
 
 import re
 import subprocess
@@ -7,12 +7,12 @@ from pathlib import Path
 
 
 def peak_megabytes():
-    """The most memory that this process has had; getrusage would count its parent's, from before the exec."""
+    """The peak memory of this process; getrusage would include its parent's, from before the exec."""
     return int(re.findall(r'VmHWM:\s+(\d+)', Path('/proc/self/status').read_text())[0]) / 1024
 
 
 def environment(folder, requirements):
-    """The Python of an environment with `requirements`, a list of packages; made where it is not there."""
+    """The Python of an environment with `requirements`, a list of packages; made if necessary."""
     python, stamp = Path(folder, 'bin', 'python'), Path(folder, 'installed')
     if not stamp.exists() or stamp.read_text() != str(requirements):
         print(f'installing {", ".join(requirements)} into {folder}', file=sys.stderr)

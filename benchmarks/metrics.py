@@ -1,10 +1,10 @@
-"""Times the nine MIT metrics and SALICON's four on one core, at 640 x 480, beside what a sort costs.
+"""Times the nine MIT metrics and SALICON's four on one core, at 640 x 480, relative to a sort.
 
     python benchmarks/metrics.py [--repeats N]
 
-Milliseconds of processor time, which other work on the machine lengthens less than it does the clock's, the
-median of the repeats; beside them the ratio to one `numpy.sort` of such a map in the same run. The last
-column is the reference: the MIT code in Octave, and salicon-evaluation in Python 2.7.
+Prints the median of the repeats in milliseconds of processor time, which other work on the machine affects
+less than wall-clock time, and the ratio to one `numpy.sort` of such a map in the same run. The last column
+is the reference: the MIT code in Octave, and salicon-evaluation in Python 2.7.
 """
 
 import argparse
@@ -15,11 +15,11 @@ import time
 from pathlib import Path
 
 for _name in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'):
-    os.environ[_name] = '1'  # one core, whatever the machine has; read when numpy is imported
+    os.environ[_name] = '1'  # one core, however many there are; read when numpy is imported
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / 'tests/golden/metrics')]
 
-# A few fixations, as eye trackers give, and SALICON 2015's raw mouse samples.
+# A few fixations, as from an eye tracker, and SALICON 2015's raw mouse samples.
 CASES = [
     {'seed': 1102, 'H': 480, 'W': 640, 'nfix': 300, 'sal': 'u8', 'sigma': 19},
     {'seed': 1117, 'H': 480, 'W': 640, 'nfix': 7000, 'sal': 'u8', 'sigma': 19, 'other_n': [5000, 8000]},
@@ -64,7 +64,7 @@ def functions(case):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('--repeats', type=int, default=9, help='of every call (default: %(default)s)')
+    parser.add_argument('--repeats', type=int, default=9, help='per call (default: %(default)s)')
     repeats = parser.parse_args().repeats
 
     import inputs_metrics

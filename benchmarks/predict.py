@@ -1,8 +1,8 @@
-"""03-predict.py, warm: on one photograph, beside the steps that it cannot do without, and on a folder.
+"""Times a warm 03-predict.py: on one photograph, compared with its indispensable steps, and on a folder.
 
-Each run is a process of its own, in turn, with the compiled modules and the weights file in the page cache;
-the memory is the kernel's mark of each. The aim: one photograph in 12 s on two cores and in 1 GB; a
-folder in at most 1.05 of the time that the network itself needs for as many.
+Each run is a separate process, in turn, with the compiled modules and the weights file in the page cache;
+memory is the peak that the kernel reports. The aim is one photograph in 12 s on two cores and in 1 GB, and a
+folder in at most 1.05 times what the network itself needs for as many images.
 
     python benchmarks/predict.py --weights weights/gen_modelWeights0090.npz
 """
@@ -33,7 +33,7 @@ STEPS = {
 
 
 def measured(command):
-    """Seconds of a whole process, those of the processor in it, and its peak memory in MB."""
+    """Wall-clock seconds of a whole process, its processor seconds, and its peak memory in MB."""
     start = time.perf_counter()
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -48,10 +48,10 @@ def main():
         '--weights', help='a generator (default: one of random values, in a temporary folder)'
     )
     parser.add_argument('--photographs', type=int, default=500, help='in the folder (default: %(default)s)')
-    parser.add_argument('--runs', type=int, default=3, help='of each (default: %(default)s)')
+    parser.add_argument('--runs', type=int, default=3, help='of each command (default: %(default)s)')
     options = parser.parse_args()
 
-    # in a process of its own: getrusage counts a parent's memory from before the exec
+    # in a separate process: getrusage includes a parent's memory from before the exec
     with tempfile.TemporaryDirectory() as folder:
         weights = os.path.abspath(options.weights or os.path.join(folder, 'random.npz'))
         image = os.path.join(folder, 'image.jpg')
@@ -78,7 +78,7 @@ def main():
     for name, result in results.items():
         seconds, processor, memory = map(median, zip(*result))
         print(f'{name:28}{seconds:8.2f}{seconds / base:7.2f}{processor:7.2f}{memory:9.0f}')
-    print(f'\n{options.photographs} photographs, less a process that does one\n{throughput}')
+    print(f'\n{options.photographs} photographs, minus the time of a process that does one\n{throughput}')
 
 
 def folder_beside_network(folder, arguments, options, weights):

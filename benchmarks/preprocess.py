@@ -1,7 +1,7 @@
-"""01-data-preprocessing.py beside the OpenCV calls that it cannot do without: images a second, and memory.
+"""01-data-preprocessing.py compared with the OpenCV calls that it needs: images per second, and memory.
 
-Makes a gaze-layout data set of synthetic photographs, then runs, in turn and in as many threads, the bare
-calls (decode, resize, encode of every image and map) and the script with either kind of pickle.
+Makes a gaze-layout data set of synthetic photographs, then runs, in turn and with as many threads, the bare
+calls (decode, resize, encode every image and map) and the script with either kind of pickle.
 
     python benchmarks/preprocess.py --images 2000
 """
@@ -26,11 +26,11 @@ sys.path.insert(0, str(ROOT))
 from utils import samples  # noqa: E402
 from utils.samples import ImageContainer, Target  # noqa: E402
 
-OBSERVERS, SAMPLES, FIXATIONS = 60, 115, 5  # of an image of SALICON's train split
+OBSERVERS, SAMPLES, FIXATIONS = 60, 115, 5  # per image of SALICON's train split
 
 
 def make_data_set(folder, count):
-    """A gaze-layout data set of `count` images of 640 x 480 with what SALICON has of each."""
+    """A gaze-layout data set of `count` images of 640 x 480 with what SALICON provides for each."""
     rng = np.random.default_rng(0)
     for split in ('train', 'val'):
         for kind in ('images', 'maps', 'fixations'):
@@ -58,7 +58,7 @@ def make_data_set(folder, count):
 
 
 def _scene(rng):
-    """Noise of every scale, which takes a JPEG's bytes as a photograph does."""
+    """Noise of every scale, which takes as many bytes in a JPEG as a photograph."""
     scene = np.zeros((480, 640, 3))
     for scale in (2, 8, 32, 128):
         noise = rng.normal(0, 4 * scale**0.5, (480 // scale + 1, 640 // scale + 1, 3))
@@ -67,7 +67,7 @@ def _scene(rng):
 
 
 def bare_calls(folder, workers):
-    """What OpenCV takes to decode, resize and encode the whole data set: seconds, and those of the CPU."""
+    """Wall-clock and CPU seconds that OpenCV needs to decode, resize and encode the whole data set."""
 
     def work(path):
         for kind, extension, flags in (
@@ -86,7 +86,7 @@ def bare_calls(folder, workers):
 
 
 def script(folder, output, workers, *options):
-    """The whole command: seconds, those of the CPU, and its peak memory in MB."""
+    """Wall-clock and CPU seconds of the whole command, and its peak memory in MB."""
     command = [sys.executable, ROOT / '01-data-preprocessing.py', '--salicon', folder, '--output', output]
     start = time.perf_counter()
     process = subprocess.Popen([*command, '--workers', str(workers), *options], stderr=subprocess.DEVNULL)
@@ -102,7 +102,7 @@ def main():
     option('--images', type=int, default=2000, help='how many are preprocessed (default: %(default)s)')
     option('--samples', type=int, default=10_000, help='how many are opened (default: %(default)s)')
     option('--workers', type=int, default=os.cpu_count(), help='threads (default: %(default)s)')
-    option('--repeats', type=int, default=3, help='runs of each, in turn (default: %(default)s)')
+    option('--repeats', type=int, default=3, help='runs of each command, in turn (default: %(default)s)')
     option('--folder', help='where the data set and the results go (default: a temporary folder)')
     options = parser.parse_args()
 
@@ -119,7 +119,7 @@ def report_speed(folder, options):
     """Runs the bare calls and the script in turn, and prints the table."""
     salicon, workers = folder / 'salicon', options.workers
     runs: dict = {'bare OpenCV calls': [], '01, list': [], '01, stream': [], '01, list, run again': []}
-    # Nothing is deleted between the runs: ext4 makes files slowly where others have just been deleted.
+    # Nothing is deleted between the runs: ext4 creates files slowly after others have been deleted.
     for repeat in range(options.repeats):
         runs['bare OpenCV calls'].append(bare_calls(salicon, workers))
         runs['01, list'].append(script(salicon, folder / f'list{repeat}', workers))
@@ -159,7 +159,7 @@ print(f'{time.perf_counter() - start:9.2f} {(peak - before) / 1e3:8.0f}')
 
 
 def report_opening(folder, count):
-    """How long opening `count` samples of the usual size takes, and how much memory."""
+    """Time and memory for opening `count` samples of the usual size."""
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (192, 256, 3), np.uint8)
     points = (np.sort(rng.integers(0, 480, 317)), rng.integers(0, 640, 317))

@@ -1,8 +1,8 @@
-"""Time and memory of reading a generator's 127 MB: utils.weights beside bare numpy.load.
+"""Time and memory for reading a generator's 127 MB: utils.weights compared with plain numpy.load.
 
 `numpy.load` reads and checks each member's CRC; `read_generator` also checks names, types, shapes and that
-every value is finite. Each run is a process of its own, in turn, on a file in the page cache; the memory is
-the peak of the process less its peak before reading.
+every value is finite. Each run is a separate process, in turn, with the file in the page cache; memory is
+the peak of the process minus its peak before reading.
 """
 
 import argparse
@@ -35,7 +35,7 @@ print(time.perf_counter() - start, peak_megabytes() - before)
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--runs', type=int, default=7, help='of each (default: %(default)s)')
+    parser.add_argument('--runs', type=int, default=7, help='of each kind (default: %(default)s)')
     arguments = parser.parse_args()
 
     import numpy as np

@@ -1,6 +1,6 @@
-"""What 03-predict.py does, in PyTorch: python torch_predict.py GENERATOR.pt PHOTOGRAPH MAP.jpg
+"""Does what 03-predict.py does, in PyTorch: python torch_predict.py GENERATOR.pt PHOTOGRAPH MAP.jpg
 
-benchmarks/cpu.py times it beside 03-predict.py, in the benchmark's own environment.
+benchmarks/cpu.py compares its time with 03-predict.py's, in the benchmark's own environment.
 """
 
 import os

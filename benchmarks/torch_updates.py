@@ -1,4 +1,4 @@
-"""Training in PyTorch as models/ has it, for the benchmarks: the same layers, losses and optimisers."""
+"""Training in PyTorch as in models/, for the benchmarks: the same layers, losses and optimisers."""
 
 import torch
 from torch import nn
@@ -13,9 +13,9 @@ def updates(task, generator, forward, placed, height, width):
     generator : weights.torch_generator.Generator
         Its encoder's first three blocks are frozen.
     forward : function
-        What calls the generator: itself, or itself compiled.
+        Calls the generator: the generator itself, or its compiled form.
     placed : function
-        Brings a module to the generator's device and memory layout.
+        Moves a module to the generator's device and memory layout.
     height, width : int
 
     Returns
@@ -62,7 +62,7 @@ def updates(task, generator, forward, placed, height, width):
 
 
 def discriminator(height, width):
-    """models/discriminator.py in PyTorch, of random weights."""
+    """models/discriminator.py in PyTorch, with random weights."""
 
     def convolution(channels, filters, normalised=False):
         layer = nn.Conv2d(channels, filters, 3, padding=1)

@@ -1,10 +1,10 @@
-"""Times an update of each network at full size and its peak memory, beside a prediction of the same batch.
+"""Times an update of each network at full size, with its peak memory, and a prediction of the same batch.
 
     python benchmarks/training.py [--size 256x192] [--batch-size 32] [--updates N]
 
-Each mode is a process of its own, with the threads that OMP_NUM_THREADS gives it; a first call of each
-function, on one image, is not counted. The ratio is to the prediction in the same process; CPU seconds
-over seconds tell how many cores the process got.
+Each mode is a separate process with OMP_NUM_THREADS threads; a first call of each function, on one image, is
+not counted. The ratio is to the prediction in the same process; CPU seconds divided by seconds tell how many
+cores the process got.
 """
 
 import argparse
@@ -24,8 +24,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     option = parser.add_argument
     option('--size', default='256x192', help='width x height (default: %(default)s)')
-    option('--batch-size', type=int, default=32, help='images an update (default: %(default)s)')
-    option('--updates', type=int, default=1, help='counted, of each network (default: %(default)s)')
+    option('--batch-size', type=int, default=32, help='images per update (default: %(default)s)')
+    option('--updates', type=int, default=1, help='counted updates of each network (default: %(default)s)')
     option('--measure', choices=['bce', 'salgan'], help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:

@@ -1,10 +1,10 @@
-"""Times --protocol tuebingen on images of MIT1003's sizes, beside the time of reading their maps.
+"""Times --protocol tuebingen on images of MIT1003's sizes, and the reading of their maps.
 
     python benchmarks/tuebingen.py [--images N] [--folder DIR]
 
-Makes N maps as 03 writes them (PNG; links to a few files, so that the disk plays no part) and 104 fixations
-an image, then runs 04 in a process of its own. Processor time, since other work on the machine lengthens the
-clock's; reading is that of the same maps by the same function, in the same run.
+Makes N maps as 03 writes them (PNG; links to a few files, so that the disk does not matter) and 104 fixations
+per image, then runs 04 in a separate process. Times are processor time, since other work on the machine
+lengthens wall-clock time; the same maps are read by the same function in the same run.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-FIXATIONS = 104  # an image of MIT1003
+FIXATIONS = 104  # per image of MIT1003
 SIZES = [(768, 1024)] * 6 + [
     (1024, 768),
     (683, 1024),
@@ -33,7 +33,7 @@ SIZES = [(768, 1024)] * 6 + [
 
 
 def make(folder, images):
-    """Maps and fixations; about half of them of 768 x 1024, as in MIT1003."""
+    """Maps and fixations; about half of the images are 768 x 1024, as in MIT1003."""
     import cv2
     import numpy as np
 
@@ -60,7 +60,7 @@ def make(folder, images):
 
 
 def seconds(command):
-    """Seconds of processor time of a command, and its largest memory in MB; it may not fail."""
+    """Seconds of processor time of a command, and its peak memory in MB; it must not fail."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -68,7 +68,7 @@ def seconds(command):
 
 
 def reading(folder):
-    """Seconds of processor time to read the maps by the function that 04 reads them by."""
+    """Seconds of processor time to read the maps with the function that 04 uses."""
     from utils.evaluation.maps import find_maps, read_source
     from utils.images import ready_for_threads
 
@@ -83,7 +83,7 @@ def reading(folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--images', type=int, default=1000, help='(default: %(default)s)')
-    parser.add_argument('--folder', type=Path, help='to make the images in (default: a temporary one)')
+    parser.add_argument('--folder', type=Path, help='where to make the images (default: a temporary folder)')
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = (options.folder or Path(temporary)) / 'mit1003'
@@ -93,11 +93,11 @@ def main():
         whole, memory = seconds(['04-evaluate.py', '--protocol', 'tuebingen', *inputs])
         read = reading(folder)
     print(f'{options.images} images of the sizes of MIT1003, {FIXATIONS} fixations each; processor time')
-    print(f'{"":28} {"s":>8} {"ms an image":>12} {"of reading":>11}')
-    rows = {'reading the maps': read, '04 --protocol tuebingen': whole, 'of it all but reading': whole - read}
+    print(f'{"":28} {"s":>8} {"ms per image":>12} {"to reading":>11}')
+    rows = {'reading the maps': read, '04 --protocol tuebingen': whole, 'all but reading': whole - read}
     for name, taken in rows.items():
         print(f'{name:28} {taken:8.1f} {1000 * taken / options.images:12.2f} {taken / read:11.2f}')
-    print(f'memory of 04 at most: {memory:.0f} MB')
+    print(f'peak memory of 04: {memory:.0f} MB')
 
 
 if __name__ == '__main__':

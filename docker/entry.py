@@ -32,8 +32,8 @@ def main():
 
 
 def compile_folder():
-    """Names another compile folder where this user cannot write to the image's, as in a read-only image or by
-    `docker run --user`: a copy of it, so that nothing is compiled again that fits this processor."""
+    """If this user cannot write to the image's compile folder, as in a read-only image or with `docker run
+    --user`, uses a copy of it, so that code that fits this processor is not recompiled."""
     flags = os.environ.get('THEANO_FLAGS', '')
     if 'compiledir=' in flags or not COMPILED.is_dir() or os.access(COMPILED, os.W_OK):
         return
@@ -47,7 +47,7 @@ def compile_folder():
 
 
 def copied(folder):
-    """`COMPILED` in a folder that belongs to this user alone; an OSError where that cannot be."""
+    """A copy of `COMPILED` in a folder that belongs to this user alone; an OSError if that is impossible."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:

@@ -1,9 +1,9 @@
-"""Compiles what the scripts run on into Theano's compile folder, before there is anything to run on.
+"""Compiles everything that the scripts need into Theano's compile folder, in advance.
 
     python docker/warm.py [--card tests/virtual_card]
 
-With --card for device=cuda on a machine without a card: a virtual one's driver, cuBLAS and cuDNN stand in.
-What is compiled is for every card; kernels, compiled for one, are left out.
+With --card, compiles for device=cuda on a machine without a card, with a virtual card's driver, cuBLAS and
+cuDNN. The compiled code works on every card; kernels, which are compiled for one card, are left out.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def main():
 
 
 def compile_all():
-    """The functions of both models; of any size, since the compiled code is the same."""
+    """The functions of both models; the size does not matter, since the compiled code is the same."""
     import numpy as np
 
     from models.model_bce import ModelBCE
@@ -46,7 +46,7 @@ def compile_all():
 
 
 def with_card(card, scratch):
-    """`compile_all` in a process of its own, in which backend/cuda.py finds the virtual card."""
+    """`compile_all` in a separate process, in which backend/cuda.py finds the virtual card."""
     build = runpy.run_path(str(card / 'build.py'))['build']
     found = importlib.util.find_spec('salgan_gpu')  # as in backend/cuda.py, which cannot run before
     assert found and found.submodule_search_locations, 'requirements/gpu.py comes first'
@@ -63,7 +63,7 @@ def with_card(card, scratch):
 
 @contextlib.contextmanager
 def in_place_of(library, scratch):
-    """A link to the virtual card's under the library's name, for as long."""
+    """Inside the block, a link to the virtual card's library under the library's name."""
     aside = library.with_suffix('.aside')
     library.rename(aside)
     try:

@@ -1,4 +1,4 @@
-"""Makes the README's picture, of images that it draws: python docs/picture.py WEIGHTS [PICTURE.jpg]"""
+"""Makes the README's picture from images that it draws: python docs/picture.py WEIGHTS [PICTURE.jpg]"""
 
 import os
 import subprocess

@@ -4,9 +4,9 @@
     python -m pip install numpy opencv-python onnxruntime
     python predict_onnx.py gen_modelWeights0090.onnx photographs/ --output saliency/
 
-This one file is all that is needed besides the network, which `weights/convert.py --to onnx` makes of the
-released weights on any machine that runs this project. The steps and the names of the files are those of
-03-predict.py, the maps within one grey level of its own.
+Besides this file only the network is needed, which `weights/convert.py --to onnx` makes from the released
+weights on any machine that runs this project. The steps and file names are those of 03-predict.py, and the
+maps are within one grey level of its own.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import sys
 import cv2
 import numpy as np
 
-WIDTH, HEIGHT = 256, 192  # the input that the weights were made for
+WIDTH, HEIGHT = 256, 192  # the input size for which the weights were made
 DONE, SKIPPED, COULD_NOT_START, STOPPED = 0, 1, 2, 3
 
 
@@ -46,7 +46,7 @@ def main():
 
     try:
         network = onnxruntime.InferenceSession(options.network, providers=['CPUExecutionProvider'])
-    except Exception as error:  # onnxruntime has a class of its own for each way to fail
+    except Exception as error:  # onnxruntime has many exception classes
         return fail(f'{options.network}: cannot be loaded as ONNX: {str(error).splitlines()[0]}')
 
     status = DONE
@@ -70,7 +70,7 @@ def fail(sentence):
 
 
 def images(paths):
-    """Each file and the name of its map: relative to the folder that was named, without the extension."""
+    """Each file and the name of its map: relative to the named folder, without the extension."""
     for path in paths:
         if not os.path.isdir(path):
             yield path, os.path.splitext(os.path.basename(path))[0]
@@ -85,7 +85,7 @@ def images(paths):
 def read(path):
     """The image, uint8 (rows, columns, 3) RGB, EXIF orientation applied; None if it cannot be read."""
     try:
-        data = np.fromfile(path, np.uint8)  # not cv2.imread: on Windows it takes ASCII names alone
+        data = np.fromfile(path, np.uint8)  # not cv2.imread: on Windows it only accepts ASCII names
     except OSError:
         return None
     image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None

@@ -1,4 +1,4 @@
-"""SalGAN as a model of pysaliency, so that its data sets and metrics can be used on it.
+"""SalGAN as a pysaliency model, for use with pysaliency's data sets and metrics.
 
     model = SalGAN('weights/gen_modelWeights0090.npz')
     model.AUC(stimuli, fixations)
@@ -15,7 +15,7 @@ from utils.weights import read_generator
 
 
 class SalGAN(SaliencyMapModel):
-    """Saliency maps as float32 in 0..1, of each stimulus's size, neither cut to 8 bits nor blurred."""
+    """Saliency maps as float32 in 0..1, at each stimulus's size, neither rounded to 8 bits nor blurred."""
 
     def __init__(self, weights, **keywords):
         super().__init__(**keywords)

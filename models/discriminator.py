@@ -1,4 +1,4 @@
-"""SalGAN's discriminator: how likely a saliency map belongs to its image and is a real one."""
+"""SalGAN's discriminator: the probability that a saliency map is real, given its image."""
 
 from lasagne.layers import InputLayer
 
@@ -26,9 +26,9 @@ def build(input_height, input_width, concat_var, fc4_units=FC4_UNITS):
     ----------
     Pan et al. 2017, Table 1.
     """
-    # note: deviation 4: the original sums in float32. With float32 sums it depends on the BLAS kernel on
-    # which side of 0 some activations fall, which moves the second update's costs a hundred times further
-    # from the original's than two of its own kernels lie. The forward pass alone settles it, half a percent
-    # of an update's operations: gradients are summed in float32.
+    # note: deviation 4: the original sums in float32. With float32 sums, whether some activations fall above
+    # or below 0 depends on the BLAS kernel, which moves the second update's costs a hundred times further
+    # from the original's than two of its own kernels differ. Float64 in the forward pass, half a percent of
+    # an update's operations, is enough: gradients are summed in float32.
     net = {'input': InputLayer((None, 4, input_height, input_width), concat_var)}
     return stack(net, discriminator_layers(fc4_units), exact=True)

@@ -24,7 +24,7 @@ def build(input_height, input_width, input_var, **initial):
     Raises
     ------
     ValueError
-        If a side is no multiple of 16.
+        If a side is not a multiple of 16.
 
     References
     ----------
@@ -36,6 +36,6 @@ def build(input_height, input_width, input_var, **initial):
 
 
 def check_size(height, width):
-    """Raises ValueError if a side is no multiple of 16."""
+    """Raises ValueError if a side is not a multiple of 16."""
     if height % 16 or width % 16:
         raise ValueError(f'both sides must be multiples of 16, not {width} x {height}')

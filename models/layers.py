@@ -1,4 +1,4 @@
-"""The layers of Lasagne 0.2.dev1 that SalGAN is made of and that Lasagne 0.1 lacks or has differently."""
+"""The layers of Lasagne 0.2.dev1 that SalGAN uses and that Lasagne 0.1 lacks or implements differently."""
 
 from functools import partial
 
@@ -31,7 +31,7 @@ _instead = T.Elemwise(_Instead(theano.scalar.basic.transfer_type(1), name='inste
 @theano.tensor.opt.register_canonicalize
 @theano.gof.local_optimizer([T.Elemwise])
 def _what_is_there_instead(node):
-    """Once gradients are derived a is not needed, and need not be computed."""
+    """Once gradients are derived, a is no longer needed and not computed."""
     return [node.inputs[1]] if node.op == _instead else False
 
 
@@ -53,7 +53,7 @@ class Conv2DLayer(Layer):
     incoming : layer with output (batch, channels, rows, columns)
     num_filters, filter_size, pad : int
     flip_filters : bool
-        True convolves; False cross-correlates, as Caffe does and weights that come from it need.
+        True convolves; False cross-correlates, as Caffe does and as weights from it need.
     nonlinearity : function of the activation
     exact : bool
         Sums the convolution in float64, whatever floatX; input, output and gradients stay in floatX.
@@ -171,14 +171,14 @@ def _sum_over_blocks(factor, inputs, output_gradients):
 
 
 def stack(net, layers, **keywords):
-    """`net` with `layers` of `utils.architecture` on top of its last one.
+    """`net` with `layers` of `utils.architecture` on top of its last layer.
 
     Parameters
     ----------
     net : dict of Lasagne layers
     layers : sequence of `utils.architecture.Layer`
     keywords
-        Of every convolution, see `Conv2DLayer`.
+        For every convolution, see `Conv2DLayer`.
     """
     net = dict(net)
     top = list(net.values())[-1]

@@ -1,4 +1,4 @@
-"""What both models share: the generator, its predictions, the content loss and the weight decay."""
+"""Base of both models: the generator, its predictions, the content loss and the weight decay."""
 
 from functools import cached_property
 
@@ -39,7 +39,7 @@ class Model:
     FUNCTIONS: tuple = ('predictFunction',)
 
     def compile(self):
-        """Compiles all functions now, each of which would else wait for its first use."""
+        """Compiles all functions now; otherwise each is compiled when first used."""
         for name in self.FUNCTIONS:
             getattr(self, name)
 
@@ -51,7 +51,7 @@ class Model:
     def content_loss(self, prediction):
         """The mean loss between the average-pooled `prediction` and maps.
 
-        Not clipped, as in the original: a prediction of exactly 0 or 1 can give nan or inf.
+        As in the original it is not clipped: a prediction of exactly 0 or 1 can give nan or inf.
         """
         prediction, truth = (
             _average_pool(prediction, self.downsample),
@@ -62,9 +62,9 @@ class Model:
     def decayed(self, objective, layer):
         """`objective` plus the weight decay of the network that ends in `layer`.
 
-        Over all regularizable parameters, the untrained ones included.
+        Over all regularizable parameters, including the untrained ones.
         """
-        # note: deviation 1: the original's weight decay stands on lines without effect, so 0 is the default
+        # note: deviation 1: the original computes a weight decay but never uses it, so 0 is the default
         if self.weight_decay:
             objective = objective + self.weight_decay * regularize_network_params(layer, l2)
         return objective

@@ -18,14 +18,14 @@ class ModelBCE(Model):
     w, h : int
         Width and height of images and maps, multiples of 16.
     batch_size : int
-        What training feeds at a time; predictions take any number.
+        Number of images per update; predictions take any number.
     lr : float
         Learning rate; `.G_lr` is the shared variable that holds it.
     loss : 'bce' or 'mse'
     downsample : 1, 2, 4 or 8
-        By how much prediction and map are average-pooled before the loss.
+        Factor by which prediction and map are average-pooled before the loss.
     weight_decay : float
-        Times the sum of squares of the regularizable parameters; the paper's 1e-4 was never in effect.
+        Factor of the sum of squares of the regularizable parameters; the paper's 1e-4 was never in effect.
 
     References
     ----------
@@ -39,7 +39,7 @@ class ModelBCE(Model):
     FUNCTIONS = ('predictFunction', 'G_trainFunction')
 
     def networks(self):
-        """Name -> the layer in which that network ends, and the updates that train it."""
+        """Name -> the last layer of that network, and the updates that train it."""
         return {'generator': (self.net['output'], self.G_updates)}
 
     @cached_property
@@ -56,5 +56,5 @@ class ModelBCE(Model):
 
     @cached_property
     def G_trainFunction(self):
-        """(images, maps) -> the objective before the update that the call makes."""
+        """(images, maps) -> the objective before the update that this call makes."""
         return theano.function([self.input_var, self.output_var], self._objective, updates=self.G_updates)

@@ -15,14 +15,14 @@ from utils.architecture import FC4_UNITS
 
 
 class ModelSALGAN(Model):
-    """The generator, the discriminator and their adversarial training, one network a batch.
+    """The generator, the discriminator and their adversarial training; each batch trains one of them.
 
     Parameters
     ----------
     w, h : int
         Width and height of images and maps, multiples of 16.
     batch_size : int
-        What training feeds at a time; predictions take any number.
+        Number of images per update; predictions take any number.
     G_lr, D_lr : float
         Learning rates; `.G_lr` and `.D_lr` are the shared variables that hold them.
     alpha : float
@@ -63,7 +63,7 @@ class ModelSALGAN(Model):
     FUNCTIONS = ('predictFunction', 'G_trainFunction', 'D_trainFunction')
 
     def networks(self):
-        """Name -> the layer in which that network ends, and the updates that train it."""
+        """Name -> the last layer of that network, and the updates that train it."""
         return {
             'generator': (self.net['output'], self.G_updates),
             'discriminator': (self.discriminator['prob'], self.D_updates),

@@ -1,6 +1,6 @@
-"""The functions that scripts of 2017 get by `from utils import *`, and the modules that they then use.
+"""The functions that scripts of 2017 get from `from utils import *`, and the modules that they then use.
 
-`utils` fetches all of them from here, but only when they are asked for.
+`utils` fetches all of them from here, but only when they are used.
 """
 
 import os
@@ -21,21 +21,21 @@ __all__ = ['cv2', 'lasagne', 'load_weights', 'np', 'os', 'predict', 'theano']
 
 
 def load_weights(net, path, epochtoload):
-    """Sets all arrays of the network that ends in a layer, or none.
+    """Sets all arrays of the network with this last layer, or none.
 
     Parameters
     ----------
     net : Lasagne layer
         `model.net['output']`, `model.discriminator['prob']`.
     path : str
-        The beginning of the file's name: 'gen_' for `gen_modelWeights0090.npz` in `constants.HOME_DIR`, or in
-        `weights/` there.
+        The beginning of the file's name: 'gen_' for `gen_modelWeights0090.npz` in `constants.HOME_DIR` or its
+        `weights/`.
     epochtoload : int
 
     Raises
     ------
     utils.weights.WeightsError
-        If there is no such file, or it does not hold this network's arrays.
+        If there is no such file, or it does not contain this network's arrays.
     """
     name = f'{path}modelWeights{epochtoload:04d}.npz'
     places = [os.path.join(constants.HOME_DIR, folder, name) for folder in ('', 'weights')]
@@ -52,11 +52,11 @@ def predict(model, image_stimuli, num_epoch=None, name=None, path_output_maps=No
     model : ModelBCE or ModelSALGAN
     image_stimuli : uint8 array, shape (rows, columns, 3), RGB
     num_epoch : int, optional
-        Of a snapshot: without a `name` the file is `validationRandomSaliencyPred_0012.png` for 12.
+        Of a snapshot: without `name`, 12 gives the file `validationRandomSaliencyPred_0012.png`.
     name : str, optional
         The file is then `NAME.jpg`.
     path_output_maps : path, optional
-        The folder, which is made where it is missing (default: the current one).
+        The folder, which is created if missing (default: the current one).
     """
     if name is None and num_epoch is None:
         raise TypeError('predict needs a name or num_epoch, which name the file')

@@ -1,23 +1,23 @@
-"""The parameters of a network: set from the arrays of a weights file, taken for a checkpoint and put back."""
+"""The parameters of a network: set from a weights file, saved in a checkpoint and restored from it."""
 
 import numpy as np
 from lasagne.layers import get_all_param_values, get_all_params
 
 
 def set_values(layer, arrays):
-    """Sets all parameters of the network that ends in `layer`, or none.
+    """Sets all parameters of the network with the last layer `layer`, or none.
 
     Parameters
     ----------
     layer : Lasagne layer, or list of layers
         The parameters are those of `lasagne.layers.get_all_params(layer)`, in that order.
     arrays : sequence of arrays
-        One a parameter; cast to the parameters' type, which is theano.config.floatX.
+        One per parameter; cast to the parameters' type, which is theano.config.floatX.
 
     Raises
     ------
     ValueError
-        If their number or a shape is not the network's; the network is as before.
+        If their number or a shape is not the network's; the network is then unchanged.
     """
     parameters = get_all_params(layer)
     if len(parameters) != len(arrays):
@@ -44,7 +44,7 @@ def are_finite(model, network):
 
 
 def variables(model):
-    """The shared variables that training changes, and all weights, by their names in a checkpoint.
+    """All weights, and the other shared variables that training changes, by their names in a checkpoint.
 
     Parameters
     ----------
@@ -53,8 +53,8 @@ def variables(model):
     Returns
     -------
     dict of str -> Theano shared variable
-        `generator_00` .. and `discriminator_00` .. in the order of the weights files, and for each what its
-        optimiser adds up, `generator_optimiser_00` ..
+        `generator_00` .. and `discriminator_00` .. in the order of the weights files, and the accumulators of
+        each optimiser, `generator_optimiser_00` ..
     """
     named = {}
     for network, (layer, updates) in model.networks().items():
@@ -76,7 +76,7 @@ def put(model, arrays):
     Raises
     ------
     ValueError
-        If they are not those of this model: one sentence.
+        If they are not those of this model; the message is one sentence.
     """
     named = variables(model)
     if named.keys() != arrays.keys():

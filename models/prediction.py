@@ -56,7 +56,7 @@ class Predictor:
         Raises
         ------
         backend.memory.OutOfMemory
-            If there is not enough for so many images of this size.
+            If there is not enough memory for this many images of this size.
         """
         if theano.config.device == 'cpu':
             batch = np.ascontiguousarray(np.asarray(images, theano.config.floatX).transpose(0, 3, 1, 2))
@@ -66,7 +66,7 @@ class Predictor:
 
 
 def _compile():
-    """The function for images of any size, and its parameters, which hold nothing yet."""
+    """The function for images of any size, and its parameters, which are still empty."""
     model = Model(16, 16, batch_size=1, W=Constant(0))
     parameters = get_all_params(model.net['output'])
     predict = model.predictFunction if theano.config.device == 'cpu' else _of_bytes(model)
@@ -76,7 +76,7 @@ def _compile():
 
 
 def _of_bytes(model):
-    """Predictions from images as they are, which a card turns into floats: a quarter of the bytes travels."""
+    """Predictions from uint8 images, which a card converts to floats: a quarter of the bytes is copied."""
     images = T.TensorType('uint8', (False,) * 4)('images')
     batch = T.cast(images.dimshuffle(0, 3, 1, 2), theano.config.floatX)
     return theano.function([images], get_output(model.net['output'], batch, deterministic=True))

@@ -1,4 +1,4 @@
-"""The models as a training run starts with them."""
+"""The models at the start of a training run."""
 
 from typing import Any
 
@@ -15,14 +15,14 @@ def build(options, start, initial, found=None):
     Parameters
     ----------
     options : Namespace
-        Of 02.
+        The options of 02.
     start : dict of lists of arrays
-        'generator', 'encoder', 'discriminator', see `utils.training.start.read`; what is not there starts at
-        random.
+        'generator', 'encoder', 'discriminator', see `utils.training.start.read`; whatever is missing starts
+        with random weights.
     initial : RandomState
-        Of the random weights.
+        For the random weights.
     found : utils.training.checkpoint.Checkpoint, optional
-        From which the run continues: only the size of its discriminator matters here.
+        The checkpoint from which the run continues: only the size of its discriminator matters here.
     """
     lasagne.random.set_rng(initial)
     (width, height), size, rate = options.size, options.batch_size, options.learning_rate

@@ -1,4 +1,4 @@
-"""The generator as a worker of a cluster has it: compiled once on a machine, and then loaded by each."""
+"""The generator for the workers of a cluster: compiled once per machine, and then loaded by each worker."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ import theano
 from backend import native
 from models.prediction import Predictor
 
-HERE = 'SALGAN_WORKERS_HERE'  # set where workers are started: how many there are on this machine
+HERE = 'SALGAN_WORKERS_HERE'  # set when workers are started: their number on this machine
 
 
 def several_on_a_card():
@@ -24,15 +24,15 @@ def is_compiled(version):
 
 
 def compile_folder():
-    """Where what is compiled is kept, and where a lock keeps others waiting meanwhile."""
+    """The folder of compiled code, and of the lock for which other workers wait."""
     return native.folder()
 
 
 def predictor(arrays, width, height, version):
-    """A `Predictor` that has predicted once, so that all that it needs is compiled."""
+    """A `Predictor` that has predicted once, so that everything it needs is compiled."""
     made = Predictor(arrays, width, height)
     made(np.zeros((1, height, width, 3), np.uint8))
-    with contextlib.suppress(OSError):  # a full disk: the next worker waits for its turn, too
+    with contextlib.suppress(OSError):  # a full disk: then the next worker also waits for its turn
         open(_mark(version), 'wb').close()
     return made
 

@@ -1,9 +1,9 @@
-"""The project and its packages in one file, for machines without a network.
+"""Packs the project and its packages into one file, for machines without a network.
 
     .venv/bin/python requirements/bundle.py --make bundle.tar
     .venv/bin/python requirements/bundle.py --unpack bundle.tar FOLDER
 
-The packages are those of build.txt and run.txt for the Python and the kind of machine that make the bundle.
+The packages are those of build.txt and run.txt for the Python and the kind of machine that makes the bundle.
 """
 
 import argparse
@@ -19,16 +19,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 TOP, PACKAGES, MADE_FOR = 'salgan', 'packages', 'made-for.txt'
-# as in the Makefile: Theano and Lasagne are on PyPI as sources only
+# as in the Makefile: PyPI has Theano and Lasagne as sources only
 WHEELS = ['--require-hashes', '--only-binary', ':all:', '--no-binary', 'Theano,Lasagne']
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     action = parser.add_mutually_exclusive_group(required=True)
-    action.add_argument('--make', type=Path, metavar='FILE', help='writes the bundle')
+    action.add_argument('--make', type=Path, metavar='FILE', help='write the bundle')
     action.add_argument(
-        '--unpack', type=Path, nargs=2, metavar=('BUNDLE', 'FOLDER'), help='its packages, into a folder'
+        '--unpack', type=Path, nargs=2, metavar=('BUNDLE', 'FOLDER'), help='unpack its packages into a folder'
     )
     arguments = parser.parse_args()
     try:
@@ -42,12 +42,12 @@ def main():
 
 
 def here():
-    """What packages are made for, in words."""
+    """The Python and machine that packages are made for, in words."""
     return f'CPython {sys.version_info[0]}.{sys.version_info[1]} on {sys.platform} {platform.machine()}'
 
 
 def make(target):
-    """Everything that git knows of the project, and the packages, under one folder in a tar archive."""
+    """Packs everything that git tracks, and the packages, under one folder in a tar archive."""
     names = git('ls-files', '-z').split('\0')[:-1]
     with tempfile.TemporaryDirectory(dir=target.resolve().parent, prefix='.salgan-') as scratch:
         packages = Path(scratch, PACKAGES)
@@ -57,7 +57,7 @@ def make(target):
         archive = Path(scratch, 'archive')
         with tarfile.open(archive, 'w') as file:
             for name in names:
-                if (ROOT / name).exists():  # not where it is deleted and not committed yet
+                if (ROOT / name).exists():  # it may be deleted but not yet committed
                     file.add(ROOT / name, f'{TOP}/{name}')
             file.add(packages, f'{TOP}/{PACKAGES}')
         os.replace(archive, target)
@@ -75,7 +75,7 @@ def git(*arguments):
 
 
 def download(name, packages):
-    """What a file of requirements names; Theano's sources are asked for their needs, with its old setup."""
+    """The packages of a requirements file; Theano's sources, with their old setup, are asked for theirs."""
     subprocess.run(
         [
             *(sys.executable, '-m', 'pip', '--quiet', '--disable-pip-version-check', 'download', *WHEELS),
@@ -87,7 +87,7 @@ def download(name, packages):
 
 
 def unpack(bundle, folder):
-    """The packages alone, and only those of this Python and this kind of machine."""
+    """Unpacks only the packages, and only for this Python and this kind of machine."""
     shutil.rmtree(folder, ignore_errors=True)
     if bundle.is_dir():
         shutil.copytree(bundle / PACKAGES, folder)

@@ -1,8 +1,8 @@
-"""Whether an environment can be made with this Python: said in a sentence before anything is downloaded.
+"""Checks, before anything is downloaded, whether an environment can be made with this Python.
 
     python3 requirements/check_python.py
 
-Exit status 0, or 2 with the sentence on stderr. Runs on any Python, 2.7 included, so that each can be told.
+Exit status 0, or 2 with a sentence on stderr. Runs on any Python, including 2.7, so that each gets an answer.
 """
 # ruff: noqa: UP010, UP024, UP031
 
@@ -16,7 +16,7 @@ import sysconfig
 
 OLDEST, NEWEST = (3, 9), (3, 15)  # as in backend/checks.py
 COMMANDS = ['python3.%d' % minor for minor in (11, 13, 12, 14, 10, 9, 15)] + ['python3']
-COMMON = {  # ID or ID_LIKE of /etc/os-release: the command, and how another Python is called
+COMMON = {  # ID or ID_LIKE of /etc/os-release: the command, and the name of another Python
     'debian': ('apt-get install {python} {python}-venv {python}-dev g++ make', 'python{version}'),
     'fedora': ('dnf install {python} {python}-devel gcc-c++ make', 'python{version}'),
     'rhel': ('dnf install {python} {python}-devel gcc-c++ make', 'python{version}'),
@@ -33,7 +33,7 @@ def main():
 
 
 def system():
-    """The wheels of the requirements are for Linux with glibc."""
+    """The required wheels are for Linux with glibc."""
     if not sys.platform.startswith('linux'):
         return (
             'this project runs on Linux, and this is %s: on macOS use Docker (docker/README.md) or a virtual '
@@ -64,7 +64,7 @@ def version():
 
 
 def parts():
-    """What systems package beside Python: venv, the C headers; and the compiler, which is needed at once."""
+    """What systems package separately from Python: venv and the C headers; and the compiler."""
     missing = []
     try:
         import ensurepip
@@ -88,7 +88,7 @@ def parts():
 
 
 def install(command):
-    """The command of this system's package manager that brings a Python, and that Python's name."""
+    """The command of this system's package manager that installs a Python, and that Python's name."""
     text, pattern = next((COMMON[name] for name in distribution() if name in COMMON), COMMON['debian'])
     if command in ('python3', os.path.basename(os.path.realpath('/usr/bin/python3'))):
         return text.format(python='python3'), 'python3'
@@ -98,7 +98,7 @@ def install(command):
 
 
 def packaged():
-    """A Python of this system's packages: its own where that serves, else the first of the others."""
+    """A Python packaged for this system: the default one if it works, otherwise the first of the others."""
     if not os.path.exists('/usr/bin/python3') or supported('/usr/bin/python3'):
         return 'python3'
     names = run('apt-cache', 'pkgnames', 'python3.').split() or COMMANDS[1:2]
@@ -126,13 +126,13 @@ def which(command):
 
 
 def supported(command):
-    """Whether `command` starts a Python that this script has nothing to say of."""
+    """Whether `command` starts a Python that passes this script's checks."""
     code = 'import sys; print(%r <= sys.version_info[:2] <= %r)' % (OLDEST, NEWEST)
     return run(command, '-c', code).strip() == 'True'
 
 
 def run(*command):
-    """What a command prints; nothing where it cannot be run."""
+    """What a command prints; nothing if it cannot be run."""
     try:
         with open(os.devnull, 'w') as silence:
             return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=silence).communicate()[0].decode()

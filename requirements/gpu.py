@@ -1,10 +1,10 @@
-"""Puts the parts of `device=cuda` that pip does not bring into an environment; touches no system folder.
+"""Installs the parts of `device=cuda` that pip cannot install into an environment; changes no system folder.
 
     .venv/bin/python requirements/gpu.py [--target FOLDER]
 
-From Debian 12: pygpu and libgpuarray 0.7.6, the only release that has both, for its Python 3.11. Beside them
-libraries by the names that libgpuarray and Theano look for (libcuda.so, libnvrtc.so, libcublas.so,
-libcudnn.so), which the driver and NVIDIA's packages have with a version only. backend/cuda.py finds it all.
+From Debian 12, the only release that has both, come pygpu and libgpuarray 0.7.6, for its Python 3.11. Beside
+them go libraries under the names that libgpuarray and Theano look for (libcuda.so, libnvrtc.so, libcublas.so,
+libcudnn.so); the driver and NVIDIA's packages only have versioned names. backend/cuda.py finds all of them.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def main():
         found = sorted(target.glob(f'nvidia/*/lib/{name}.so.*'))
         if not found:
             stop(f'{name} is not in {target / "nvidia"}: pip install -r requirements/gpu.txt')
-        if name == 'libcudnn':  # linked against, which a forwarding library does not serve
+        if name == 'libcudnn':  # linked against, for which a forwarding library does not work
             replace_by_link(folder / 'lib' / 'libcudnn.so', found[0])
         else:
             forward(folder / 'lib', f'{name}.so', lambda scratch, real=found[0]: real)
@@ -51,7 +51,7 @@ def from_debian(target, folder):
     """Debian's packages, unpacked: pygpu into `target`, libgpuarray and its headers into `folder`."""
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            # apt checks the signatures; its sandbox has no right to a folder of ours, which it only notes
+            # apt checks the signatures; its sandbox has no access to our folder, which only gives a notice
             run('apt-get', 'download', '--quiet', '-o', 'APT::Sandbox::User=root', *DEBIAN, cwd=scratch)
         except (OSError, subprocess.CalledProcessError) as error:
             stop(
@@ -65,13 +65,13 @@ def from_debian(target, folder):
         for library in Path(scratch).glob('usr/lib/libgpuarray.so*'):
             (folder / 'lib' / library.name).unlink(missing_ok=True)
             shutil.copy2(library, folder / 'lib', follow_symlinks=False)
-        copy(Path(scratch, 'usr/lib/python3/dist-packages/pygpu'), target / 'pygpu')  # last: it is whole
+        copy(Path(scratch, 'usr/lib/python3/dist-packages/pygpu'), target / 'pygpu')  # last: it is complete
 
 
 def forward(folder, name, real, source=os.devnull):
-    """A library called `name` that has the need of another, and of its own what is in `source`.
+    """A library called `name` that depends on another one, and itself contains the code in `source`.
 
-    A symbolic link would not do: once loaded, a library is found by the name that it has for itself.
+    A symbolic link would not work: once loaded, a library is found by its own soname.
     """
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         library = real(Path(scratch))
@@ -82,7 +82,7 @@ def forward(folder, name, real, source=os.devnull):
 
 
 def driver_stand_in(scratch):
-    """An empty libcuda.so.1: the driver may come later, and is found where the system has it."""
+    """An empty libcuda.so.1: the driver may be installed later, and is then found on the system."""
     library = scratch / 'libcuda.so.1'
     compile_library(library, library.name, os.devnull)
     return library

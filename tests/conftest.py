@@ -1,6 +1,7 @@
 """Where the records are, and what every test may use."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,12 +22,17 @@ REFERENCE_DATA = Path(
     os.environ.get('SALGAN_REFERENCE_DATA', ROOT.parent / 'shared' / 'golden' / 'never-commit')
 )
 sys.path[:0] = [str(ROOT), str(GOLDEN), *(str(GOLDEN / name) for name in ('metrics', 'cases', 'datasets'))]
+# a shell's background jobs ignore it, and so would all that tests start and interrupt
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_configure = allowed_skips.pytest_configure
 
 
 def pytest_collection_modifyitems(items):
-    """The groups of tests that take longest begin first."""
+    """What takes longest begins first; the first test that asks for float64 networks waits for them."""
+    for item in items:
+        if {'float64', 'float64_long'} & {*item.fixturenames}:
+            item.add_marker(pytest.mark.timeout(3600))
     items.sort(key=lambda item: workers.place(item.nodeid))
 
 

@@ -135,7 +135,7 @@ def passed(root, versions, tests, inside):
     result = execute(root, command, **inside)
     lines = result.stdout.strip().splitlines()
     if result.returncode:
-        print(*lines[-60:], result.stderr[-2000:], sep='\n', file=sys.stderr)
+        print(*lines[-400:], result.stderr[-2000:], sep='\n', file=sys.stderr)
     row(root, versions, f'tests of {len(tests)} files: {lines[-1].strip("= ")}', time.monotonic() - started)
     return result.returncode == 0
 

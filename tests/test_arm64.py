@@ -37,7 +37,7 @@ def test_the_checks_pass_with_neon(name, tmp_path):
 
 @needs_cpp
 def test_a_map_is_that_of_this_cpu(tmp_path):
-    """A generator's at 64 x 48, before the sigmoid; that of this CPU is held to float64 by tests/test_winograd.py."""
+    """A generator's at 64 x 48, before the sigmoid; tests/test_winograd.py holds this CPU's to float64."""
     arrays = [np.ascontiguousarray(array, np.float32) for array in inputs.generator_arrays(0)[:-1]]
     image = inputs.batch(0, 1, 64, 48)[0][:, ::-1]
     image = np.float32(image - np.array(MEAN_BGR).reshape(1, 3, 1, 1))

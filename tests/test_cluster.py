@@ -56,7 +56,6 @@ def address(folder, tls):
         **os.environ,
         'DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES': '0',
         'SALGAN_TEST_COMPILE': str(compiled),
-        'PYTHONPATH': str(ROOT),
     }
     file = folder / 'scheduler.json'
     dask = [sys.executable, '-m', 'distributed.cli.dask_scheduler', '--no-dashboard']
@@ -65,8 +64,9 @@ def address(folder, tls):
     worker = [sys.executable, '-m', 'utils.cluster.worker', *shared, '--workers', '2']
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(open(folder / 'log', 'wb'))
-        for command in (scheduler, [*worker, '--local-directory', str(folder)]):
-            process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=environment)
+        # the scheduler elsewhere, where it cannot import the project
+        for where, command in ((folder, scheduler), (ROOT, [*worker, '--local-directory', str(folder)])):
+            process = subprocess.Popen(command, cwd=where, stdout=log, stderr=log, env=environment)
             stack.callback(process.wait)
             stack.callback(process.terminate)
         while not file.exists():

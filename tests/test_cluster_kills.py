@@ -11,6 +11,7 @@ import time
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 
 from tests.conftest import ROOT, script
@@ -41,23 +42,14 @@ def command(folder):
     return [*SMALL, '--weights', 'weights.npz', '--images', 'images']
 
 
-def children(pid):
-    """The processes that `pid` has started, and theirs."""
-    listed = subprocess.run(['ps', '-e', '-o', 'pid=,ppid=,args='], capture_output=True, text=True).stdout
-    of: dict = {}
-    for line in listed.splitlines():
-        child, parent, arguments = line.split(None, 2)
-        of.setdefault(int(parent), []).append((int(child), arguments))
-    waiting, found = [pid], []
-    while waiting:
-        for child, arguments in of.get(waiting.pop(), []):
-            waiting.append(child)
-            found.append((child, arguments))
-    return found
-
-
 def workers_of(pid):
-    return [child for child, arguments in children(pid) if 'spawn_main' in arguments]
+    """The worker processes that `pid` has started."""
+    found = []
+    for process in psutil.Process(pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if any('spawn_main' in word for word in process.cmdline()):
+                found.append(process.pid)
+    return found
 
 
 def maps(folder):

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from backend import flags
 from tests.conftest import ROOT, script
 from tests.test_backend import ended, quiet, refused, start
 
@@ -139,8 +140,6 @@ def test_a_compiler_by_conda_s_name(tmp_path):
 
 
 def test_which_compiler_is_taken(monkeypatch, tmp_path):
-    from backend import flags
-
     for name in ('g++', 'clang++-17', 'conda-linux-gnu-c++', 'other-c++', 'other-g++'):
         (tmp_path / name).write_text('')
         (tmp_path / name).chmod(0o755)
@@ -195,3 +194,26 @@ def test_without_pot_emd_is_left_out_and_said(tmp_path):
     assert 'EMD needs the package POT' in result.stderr
     result = script('04-evaluate.py', *options, '--metrics', 'NSS,EMD', PYTHONPATH=str(tmp_path))
     assert result.returncode == 2 and result.stderr.startswith('04-evaluate.py: EMD needs the package POT')
+
+
+def test_what_cannot_be_had_is_replaced_with_a_notice(monkeypatch, capsys):
+    for setting, expected in (
+        ('optimizer=None', 'fast_run'),
+        ('optimizer=fast_compile', 'fast_run'),
+        ('mode=FAST_COMPILE', 'FAST_RUN'),
+        ('compute_test_value=raise', 'off'),
+    ):
+        monkeypatch.setenv('THEANO_FLAGS', setting)
+        monkeypatch.setattr(flags, 'GIVEN', {})
+        flags.translate()
+        name = setting.partition('=')[0]
+        assert flags.value(name) == expected
+        said = capsys.readouterr().err
+        assert said.startswith(f'{setting} is not for these networks') and said.count('\n') == 1
+
+
+def test_a_program_may_handle_what_cannot_run():
+    code = 'try:\n    import backend\nexcept Exception as error:\n    print(type(error).__name__)\n'
+    status, output, errors = ended(start(code, THEANO_FLAGS='floatX=float16'))
+    assert (status, output, errors) == (0, 'CannotRun\n', '')
+    assert refused(THEANO_FLAGS='floatX=float16').startswith('floatX=float16: the networks are computed in')

@@ -222,7 +222,7 @@ def test_what_is_skipped_is_named(tree, tree_predicted):
     lines = result.stderr.splitlines()
     assert f'skipped {broken}: not an image that OpenCV can read, or a broken one' in lines
     assert f'skipped {empty}: the file is empty' in lines
-    assert '5 of 5 images predicted' in result.stderr
+    assert '5 of 7 images predicted' in result.stderr
     assert result.stdout == ''
 
 
@@ -253,8 +253,8 @@ def test_skip_existing_predicts_only_what_is_missing(tree, tree_predicted, seede
         *('--format', 'jpg,png,npy,overlay', *SMALL, '--skip-existing'),
     )
     assert result.returncode == 1  # the broken ones are tried again
-    assert 'maps exist of 4 of 5 images' in result.stderr
-    assert '1 of 1 image predicted' in result.stderr
+    assert 'maps exist of 4 of 7 images' in result.stderr
+    assert '1 of 3 images predicted' in result.stderr
     assert 'sub/a_overlay.jpg' in result.stderr and 'left out of the contact sheet' in result.stderr
     assert (output / 'z.npy').exists()
     changed = {name for name, at in before.items() if os.stat(output / name).st_mtime_ns != at}
@@ -331,7 +331,8 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path):
 
 
 def re_one_line(text, start):
-    """Whether `text` is one line: the script's name, then `start`."""
+    """Whether `text` is one line: the script's name, then `start`; that it waited for a compiler does not count."""
+    text = ''.join(line for line in text.splitlines(True) if not line.startswith('another process compiles'))
     return text.startswith(f'03-predict.py: {start}') and text.count('\n') == 1
 
 

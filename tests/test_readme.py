@@ -1,4 +1,4 @@
-"""What the README says of the code."""
+"""What the README and the other documents say of the code."""
 
 import importlib
 import re
@@ -6,7 +6,7 @@ import re
 from tests.conftest import ROOT
 from utils import VERSION
 
-README = (ROOT / 'README.md').read_text()
+DOCUMENTS = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *(ROOT / 'docs').glob('*.md')]
 CODE = [
     *ROOT.glob('0*.py'),
     *(p for f in ('backend', 'models', 'utils', 'weights') for p in (ROOT / f).rglob('*.py')),
@@ -25,10 +25,12 @@ def test_every_note_in_the_code_names_a_deviation_of_the_list():
 
 
 def test_links_lead_somewhere():
-    links = re.findall(r'\]\((?!http)([^)#]+)\)', README)
-    assert links
-    for link in links:
-        assert (ROOT / link).exists(), link
+    found = 0
+    for path in DOCUMENTS:
+        for link in re.findall(r'\]\((?!http)([^)#]+)\)', path.read_text()):
+            assert (path.parent / link).exists(), f'{path.name}: {link}'
+            found += 1
+    assert found > 10
 
 
 def test_the_version_is_the_same_wherever_it_stands():
@@ -48,11 +50,12 @@ def options_of(name):
 
 
 def test_commands_name_scripts_and_options_that_exist():
-    blocks = '\n'.join(re.findall(r'```\n(.*?)```', README, re.DOTALL))
+    text = '\n'.join(path.read_text() for path in DOCUMENTS)
+    blocks = '\n'.join(re.findall(r'```\w*\n(.*?)```', text, re.DOTALL)).replace('\\\n', ' ')
     commands = re.findall(
-        r'^(?:\S+=\S+ )*(?:\.venv/bin/)?python ((?:\w+/)?[\w-]+\.py)(.*)$', blocks, re.MULTILINE
+        r'^(?:\$ )?(?:\S+=\S+ )*(?:\.venv/bin/)?python ((?:\w+/)?[\w-]+\.py)(.*)$', blocks, re.MULTILINE
     )
-    assert len(commands) > 5
+    assert len(commands) > 15
     for name, arguments in commands:
         known = options_of(name)
         for option in re.findall(r'(?<= )--[\w-]+', arguments):
@@ -66,7 +69,7 @@ def test_the_figure_of_the_rooms_is_current():
 
 
 def test_the_documents_name_files_that_exist():
-    for path in (ROOT / 'CONTRIBUTING.md', *(ROOT / 'docs').glob('*.md')):
+    for path in DOCUMENTS[1:]:
         for name in re.findall(
             r'`((?:utils|models|backend|weights|tests|docker|docs|benchmarks)/[\w/.]+)`', path.read_text()
         ):

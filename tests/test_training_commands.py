@@ -74,7 +74,7 @@ def test_the_defaults_are_the_originals():
 
 
 def test_every_row_of_the_papers_tables_has_its_command():
-    rows = re.findall(r'^\| (Table \d, \S+) \| `python 02-train.py (.*)` \|$', README, re.MULTILINE)
+    rows = re.findall(r'^\| (Table \d, \S+) \| `python 02-train.py (.*)` \|$', DOCUMENT, re.MULTILINE)
     differ: dict = {
         'Table 2, BCE': {'mode': 'bce', 'epochs': 15, 'downsample': 1},
         'Table 2, BCE/2': {'mode': 'bce', 'epochs': 15, 'downsample': 2},
@@ -93,7 +93,7 @@ def test_every_row_of_the_papers_tables_has_its_command():
         assert {**options, **expected} == options, name
 
 
-README = (ROOT / 'README.md').read_text()
+DOCUMENT = (ROOT / 'docs' / 'training.md').read_text()
 
 
 def test_without_a_mode_it_is_salgan_from_the_files_of_01_and_its_files_are_the_originals(folder):

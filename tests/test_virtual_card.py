@@ -113,6 +113,7 @@ def test_updates_are_the_record_s(name, card, tmp_path):
 
 
 @pytest.mark.long
+@pytest.mark.xdist_group('races')  # as long as all others here together
 @pytest.mark.timeout(3600)
 def test_updates_without_cudnn_race_nowhere(card, tmp_path):
     """One of D and one of G, by Theano's own kernels; every array begins as NaN."""

@@ -1,29 +1,29 @@
-"""The architecture, stated once: of it the networks in `models/` and the layout of weights files are made.
+"""The architecture, stated once: the networks in `models/` and the layout of weights files follow from it.
 
-Nothing here needs Theano, or anything else that takes time to import.
+Nothing here needs Theano, or anything else that is slow to import.
 """
 
 from typing import NamedTuple
 
-# mean of ImageNet's training images, as VGG-16's authors subtracted it: blue, green, red
+# mean of ImageNet's training images, which VGG-16's authors subtracted: blue, green, red
 MEAN_BGR = (103.939, 116.779, 123.68)
 
 CONVOLUTION, WEIGHT_NORM, POOL, UPSCALE, DENSE = (
     'convolution', 'weight-normalised convolution', 'pool', 'upscale', 'dense'
 )  # fmt: skip
-# of a layer of that kind, in the order of a weights file
+# parameters of a layer of each kind, in the order of a weights file
 PARAMETERS = {CONVOLUTION: 'Wb', WEIGHT_NORM: 'Wbg', POOL: '', UPSCALE: '', DENSE: 'Wb'}
 
 
 class Layer(NamedTuple):
-    """A layer on top of the one before it. Convolutions have stride 1 and keep the size of their input."""
+    """A layer on top of the previous one. Convolutions have stride 1 and keep the size of their input."""
 
     name: str
     kind: str
     units: int = 0  # filters, or units of a dense layer
-    side: int = 0  # of the filters, of the blocks that are pooled, of the block that a pixel becomes
+    side: int = 0  # of the filters, of the pooled blocks, or of the block that a pixel becomes
     nonlinearity: str = 'rectify'
-    flips: bool = True  # convolves; False: cross-correlates, as Caffe does and weights that come from it need
+    flips: bool = True  # convolves; False: cross-correlates, as Caffe does and as weights from it need
 
 
 # --- the generator: Pan et al. 2017, section 3.1 ---
@@ -78,7 +78,7 @@ def generator_layout():
 
 
 def encoder_layout():
-    """The 26 arrays with which a generator begins, and VGG-16."""
+    """The 26 arrays with which a generator, and VGG-16, begins."""
     return _layout(ENCODER, 3)
 
 
@@ -90,13 +90,13 @@ def discriminator_layout(width=256, height=192, fc4_units=FC4_UNITS):
     width, height : int
         Size of its input; the pools leave a sixteenth of each.
     fc4_units : int or None
-        None stands for any number.
+        None means any number.
     """
     return _layout(discriminator_layers(fc4_units), 4, width, height)
 
 
 def discriminator_layers(fc4_units):
-    """`DISCRIMINATOR` with that many units of fc4."""
+    """`DISCRIMINATOR` with that many units in fc4."""
     return tuple(layer._replace(units=fc4_units) if layer.name == 'fc4' else layer for layer in DISCRIMINATOR)
 
 
@@ -115,7 +115,7 @@ def _layout(layers, channels, width=0, height=0):
             continue
         if layer.kind == DENSE:
             W: tuple = (channels * width * height if width else channels, layer.units)
-            width = height = 0  # flat from here on
+            width = height = 0  # flat from here
         else:
             W = (layer.units, channels, layer.side, layer.side)
         layout += [(layer.name, p, W if p == 'W' else (layer.units,)) for p in PARAMETERS[layer.kind]]

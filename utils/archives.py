@@ -1,7 +1,7 @@
-"""Archives of maps, as benchmarks take them: HDF5 files and zips, written whole or not at all.
+"""Archives of maps for benchmarks: HDF5 and zip files, written completely or not at all.
 
-An HDF5 file holds a two-dimensional data set for each image, named as the image's file: `i1.jpg`,
-`Action/101.jpg`. A zip holds the maps' own files, `i1.png`, `Action/101.npy`.
+An HDF5 file has a two-dimensional data set for each image, named like the image's file: `i1.jpg`,
+`Action/101.jpg`. A zip file has the maps' own files, `i1.png`, `Action/101.npy`.
 """
 
 import errno
@@ -21,13 +21,13 @@ from utils.files import atomic_write, read_bytes, size_of
 
 HDF5, ZIP = ('.hdf5', '.h5'), ('.zip',)
 EXTENSIONS = HDF5 + ZIP
-IN_ZIP = ('.png', '.jpg', '.jpeg', '.tif', '.tiff', '.npy', '.mat')  # what is a map in a zip
+IN_ZIP = ('.png', '.jpg', '.jpeg', '.tif', '.tiff', '.npy', '.mat')  # of maps in a zip file
 OF_COCO = re.compile(r'\d{12}\.\w+')
 NOT_THE_SAME = 'does not hold what was written to it; is the disk sound?'
-PROVENANCE = 'provenance'  # the attribute of an HDF5 file that holds it; of a zip it is the comment
+PROVENANCE = 'provenance'  # the attribute for it in an HDF5 file; in a zip file it is the comment
 
 LARGEST = 2**29  # bytes of a map: 2^26 pixels in float64
-PLAUSIBLE = 2**24, 200  # a map of more bytes is not packed this many times smaller, but for bombs
+PLAUSIBLE = 2**24, 200  # no map of more bytes is compressed by more than this factor, only bombs are
 DEEPEST = 16  # folders in folders
 
 
@@ -41,8 +41,8 @@ class Member(NamedTuple):
     name : str
         In the archive, with its extension.
     read : function
-        Returns the array of an HDF5 file, unchecked but for its size, or the bytes of a zip's file; raises
-        `Unreadable`.
+        Returns an array from an HDF5 file, checked only for its size, or the bytes of a file in a zip file;
+        raises `Unreadable`.
     """
 
     path: str
@@ -56,7 +56,7 @@ def is_archive(path):
 
 
 def check(path):
-    """Raises CouldNotStart for a name of which no archive can be made here."""
+    """Raises CouldNotStart for a name under which no archive can be written."""
     if not is_archive(path):
         raise CouldNotStart(f"{path}: an archive's name must end in {', '.join(EXTENSIONS)}")
     if os.path.isdir(path):
@@ -66,12 +66,12 @@ def check(path):
 
 
 def keys(names):
-    """What images are called in an archive: without the folders that all of them share, or that say nothing.
+    """The names of images in an archive, without folders that all of them share or that mean nothing.
 
     Parameters
     ----------
     names : list of str
-        The images' files, with extensions, relative to the folder that was named.
+        The images' files, with extensions, relative to the named folder.
 
     Returns
     -------
@@ -80,14 +80,14 @@ def keys(names):
     Raises
     ------
     CouldNotStart
-        If a name cannot stand in an archive, or two are the same.
+        If a name is impossible in an archive, or two are the same.
     """
     split = [os.path.normpath(name).split(os.sep) for name in names]
     shared = os.path.commonprefix([parts[:-1] for parts in split])
     found = ['/'.join(parts[len(shared) :]) for parts in split]
     base = [parts[-1] for parts in split]
     if len(set(base)) == len(base) and all(map(OF_COCO.fullmatch, base)):
-        found = base  # COCO-Freeview's folders are tasks of COCO-Search18, and no part of a name
+        found = base  # COCO-Freeview's folders are tasks of COCO-Search18, not part of a name
     for name, key in zip(names, found):
         try:
             key.encode()
@@ -113,24 +113,24 @@ def _parents(key):
 
 
 def write(path, maps, provenance):
-    """Writes an archive and reads it again before it takes its place; a killed process leaves the one before.
+    """Writes an archive and reads it back before moving it into place; if killed, the previous one stays.
 
     Parameters
     ----------
     path : path
         `.hdf5`, `.h5` or `.zip`
     maps : dict of str -> path
-        What each image is called in the archive (see `keys`) -> the file of its map. In a zip the file's own
-        extension takes the place of the image's.
+        Each image's name in the archive (see `keys`) -> the file of its map. In a zip file the file's own
+        extension replaces the image's.
     provenance : dict
-        Kept beside the maps; see `utils.evaluation.provenance`.
+        Stored with the maps; see `utils.evaluation.provenance`.
 
     Raises
     ------
     HadToStop
         If a map's file is broken.
     OSError
-        If the archive cannot be written, or is not what was written when it is read again.
+        If the archive cannot be written, or differs from what was written when it is read back.
     """
     pack = _write_hdf5 if _is_hdf5(path) else _write_zip
     try:
@@ -147,7 +147,7 @@ def _write_zip(file, maps, provenance):
         for key, path in maps.items():
             extension = os.path.splitext(path)[1].lower()
             data = read_bytes(path)
-            entry = zipfile.ZipInfo(os.path.splitext(key)[0] + extension)  # of 1980: same maps, same bytes
+            entry = zipfile.ZipInfo(os.path.splitext(key)[0] + extension)  # dated 1980: same maps, same bytes
             entry.compress_type = zipfile.ZIP_DEFLATED if extension == '.npy' else zipfile.ZIP_STORED
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, data)
@@ -178,10 +178,10 @@ def _write_hdf5(file, maps, provenance):
 
 
 class _Disk:
-    """The file that h5py writes to. `error`: the first thing that went wrong with it, None if nothing did.
+    """The file that h5py writes to. `error`: the first error, None if there was none.
 
-    HDF5 cannot be told to give up: it tries again at every close, and prints each failure. So it is told
-    nothing, and what comes after the first failure is dropped.
+    HDF5 cannot be told to give up: it tries again at every close, and prints each failure. So errors are
+    hidden from it, and everything after the first failure is dropped.
     """
 
     def __init__(self, file):
@@ -209,7 +209,7 @@ class _Disk:
 
 
 def _array(path):
-    """The array of a map that 03 wrote: uint8 of a picture, float32 of a `.npy`."""
+    """The array of a map that 03 wrote: uint8 from a picture, float32 from a `.npy`."""
     if path.endswith('.npy'):
         try:
             return np.load(io.BytesIO(read_bytes(path)), allow_pickle=False)
@@ -224,14 +224,14 @@ def _array(path):
 
 
 def members(path):
-    """The maps in an archive: the name without its extension -> Member. What is no map is left out.
+    """The maps in an archive: the name without its extension -> Member. Everything else is left out.
 
-    Nothing is unpacked to the disk. Links and references out of the file are not followed.
+    Nothing is unpacked to disk. Links and references out of the file are not followed.
 
     Raises
     ------
     CouldNotStart
-        If it is missing or broken, encrypted, or names two maps alike or a place outside itself.
+        If it is missing, broken or encrypted, or has two maps of one name or a path outside itself.
     """
     size_of(path)
     found = _in_hdf5(path) if _is_hdf5(path) else list(_in_zip(path))
@@ -250,7 +250,7 @@ def members(path):
 
 
 def provenance(path):
-    """What `write` kept of where the maps are from, as text; None where there is nothing."""
+    """The origin of the maps as stored by `write`, as text; None if there is none."""
     try:
         if not _is_hdf5(path):
             with zipfile.ZipFile(path) as archive:
@@ -279,7 +279,7 @@ def _in_zip(path):
         if entry.flag_bits & 1:
             raise Unreadable(f'{where}: encrypted; pack it without a password')
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            # the others cannot be unpacked up to a size only
+            # the others cannot be unpacked up to a given size
             raise Unreadable(f'{where}: packed in a rare way; pack it by deflate, as `zip` does')
         yield Member(where, entry.filename, _zip_reader(archive, entry, where))
 
@@ -289,7 +289,7 @@ def _zip_reader(archive, entry, where):
         _check_size(entry.file_size, entry.compress_size, where)
         try:
             with archive.open(entry) as file:
-                return file.read(entry.file_size)  # not more, whatever is packed behind the name
+                return file.read(entry.file_size)  # no more, whatever is packed there
         except _BROKEN as error:
             raise Unreadable(f'{where}: broken: {error}') from None
 
@@ -341,7 +341,7 @@ def _hdf5_reader(dataset, where):
 
 
 def _check_size(size, packed, where):
-    """Raises Unreadable for what is larger than any map, or so much larger than what it is packed in."""
+    """Raises Unreadable for data larger than any map, or implausibly larger than their packed form."""
     plausible, times = PLAUSIBLE
     if size > LARGEST or (size > plausible and size > packed * times):
         raise Unreadable(f'{where}: {packed} bytes that would be {size} when unpacked: no map is that large')

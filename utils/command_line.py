@@ -1,7 +1,7 @@
-"""What the four scripts' command lines share: the parser, the exit statuses, the messages.
+"""Shared by the four scripts' command lines: the parser, the exit statuses, the messages.
 
 Exit statuses: 0 all done; 1 done, but some inputs were skipped, each named on stderr; 2 could not start;
-3 started and had to stop, what was finished is kept; 130 interrupted.
+3 started but had to stop, finished work is kept; 130 interrupted.
 """
 
 import argparse
@@ -17,7 +17,7 @@ DONE, SKIPPED, COULD_NOT_START, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 class _HelpFormatter(argparse.HelpFormatter):
-    """Ends every option's help in its default, but where the help names it in words."""
+    """Appends the default to every option's help, unless the help names it in words."""
 
     def _get_help_string(self, action):
         text = action.help or ''
@@ -29,7 +29,7 @@ class _HelpFormatter(argparse.HelpFormatter):
 def argument_parser(description, epilog=None):
     """An `argparse.ArgumentParser` whose help shows every default, with --version.
 
-    An option whose default is None writes what that means into its help: 'at most N (default: all)'.
+    The help of an option whose default is None must say what that means: 'at most N (default: all)'.
     """
     parser = argparse.ArgumentParser(
         description=description, epilog=epilog, formatter_class=_HelpFormatter, allow_abbrev=False
@@ -49,7 +49,7 @@ def size(text):
 
 
 def network_size(text):
-    """A size that the generator takes: both sides multiples of 16, since it halves them four times."""
+    """A size that the generator accepts: both sides multiples of 16, since it halves them four times."""
     width, height = size(text)
     if width % 16 or height % 16:
         raise argparse.ArgumentTypeError(f'{text!r}: both sides must be multiples of 16, such as 256x192')
@@ -91,8 +91,8 @@ def say(message):
 
 
 def show(text):
-    """Prints a result on stdout, whatever its encoding: what that lacks is written in other characters."""
-    if sys.stdout is not None:  # it is where the caller has closed it
+    """Prints a result on stdout, whatever its encoding: characters that it lacks are replaced."""
+    if sys.stdout is not None:  # None if the caller has closed it
         encoding = sys.stdout.encoding or 'utf-8'
         print(''.join(_in(encoding, character) for character in printable(text)), end='')
 
@@ -109,13 +109,13 @@ _PLAIN = {'†': '+', '±': '+-', '–': '-'}
 
 
 def printable(text):
-    """`text` with what no terminal can show (undecodable bytes of file names, control characters) escaped."""
+    """`text` with undisplayable characters (undecodable bytes of file names, control characters) escaped."""
     text = str(text).encode('utf-8', 'backslashreplace').decode('utf-8')
     return ''.join(c if c.isprintable() or c == '\n' else c.encode('unicode_escape').decode() for c in text)
 
 
 def one_line(text):
-    """`printable`, and on one line: for messages in which a file's name may hold a line break."""
+    """`printable`, on one line: for messages in which a file's name may contain a line break."""
     return printable(text).replace('\n', '\\n')
 
 
@@ -132,13 +132,13 @@ def listed(names, most=10):
 
 
 def progress(iterable=None, **keywords):
-    """A tqdm bar on stderr; none where stderr is no terminal."""
+    """A tqdm bar on stderr; none if stderr is not a terminal."""
     return _tqdm()(iterable, file=sys.stderr, disable=None, dynamic_ncols=True, **keywords)
 
 
 def _tqdm():
-    """tqdm with a lock for threads only. Its own is for processes too; from Python 3.14 on another process
-    watches over that one, and warns of a leak if this one ends by `os._exit`."""
+    """tqdm with a lock for threads only. Its own also works between processes; since Python 3.14 a separate
+    process tracks that lock, and warns of a leak if this process ends by `os._exit`."""
     from tqdm import tqdm
 
     if not hasattr(tqdm, '_lock'):
@@ -190,8 +190,8 @@ def _what_to_import(error):
 
 
 def _what_fits(error):
-    """What needs less memory. A MemoryError may have tried it out: the sizes of the batch that was too large
-    and of the largest that fits, 0 for none, are its `size` and `fits` (see `backend.memory.OutOfMemory`)."""
+    """What needs less memory. The MemoryError may know from trials: its `size` is that of the batch that was
+    too large, its `fits` that of the largest that fits, 0 for none (see `backend.memory.OutOfMemory`)."""
     fits = getattr(error, 'fits', None)
     if fits is None:
         return 'smaller batches or images need less'

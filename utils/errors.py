@@ -1,7 +1,7 @@
-"""What can go wrong for a user, each one sentence that names the file and says what to do.
+"""User-visible errors; each message is one sentence that names the file and says what to do.
 
-`utils.command_line.run` ends a script with the exit status of each; whoever handles a file at a time catches
-`Unreadable` and skips the file.
+`utils.command_line.run` ends a script with the exit status of each; code that handles one file at a time
+catches `Unreadable` and skips the file.
 """
 
 

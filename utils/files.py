@@ -1,4 +1,4 @@
-"""Files on disk: written under a temporary name and moved into place, so that none is ever half there."""
+"""Files on disk: written under a temporary name and moved into place, so that none is ever half-written."""
 
 import contextlib
 import errno
@@ -12,18 +12,18 @@ from utils.errors import CouldNotStart, Unreadable
 
 LOCK = '.salgan.lock'
 DAY = 24 * 3600
-# where a process runs, its number there, when it began; see `_owner`
+# where a process runs, its number there, and when it started; see `_owner`
 _NOWHERE = '0' * 16
 _OWNED = re.compile(r'\.salgan-([0-9a-f]{16})-(\d+)-(\d+)-')
 
 
 def read_bytes(path, limit=2**30):
-    """The bytes of a file of a user's, whole.
+    """All bytes of a user's file.
 
     Raises
     ------
     Unreadable
-        If it is missing, cannot be read, or holds more than `limit` bytes.
+        If it is missing, cannot be read, or has more than `limit` bytes.
     """
     size = size_of(path)
     if size > limit:
@@ -36,7 +36,7 @@ def read_bytes(path, limit=2**30):
 
 
 def sha256_of(path):
-    """The SHA-256 of a file of a user's, in hexadecimal.
+    """The SHA-256 of a user's file, in hexadecimal.
 
     Raises
     ------
@@ -55,15 +55,15 @@ def sha256_of(path):
 
 
 def walk(top, leave_out=None, hidden=False):
-    """All files below a folder, relative to it, sorted; in linked folders too, but in none inside itself.
+    """All files below a folder, relative to it, sorted; follows links to folders, but not in a circle.
 
     Parameters
     ----------
     top : path
     leave_out : path, optional
-        A folder that is not walked.
+        A folder that is not searched.
     hidden : bool
-        Whether hidden folders are walked too.
+        Whether hidden folders are searched too.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def walk(top, leave_out=None, hidden=False):
         If a folder cannot be read.
     """
     found: list = []
-    waiting: list = [('', ())]  # folders, and those on the way down to each
+    waiting: list = [('', ())]  # folders, and those above each
     while waiting:
         below, above = waiting.pop()
         folder = os.path.join(top, below)
@@ -99,12 +99,12 @@ def _same(path, other):
 
 
 def size_of(path):
-    """The bytes that a file of a user's holds.
+    """The size of a user's file, in bytes.
 
     Raises
     ------
     Unreadable
-        If it is missing, or no file: to open a pipe would wait for ever.
+        If it is missing or not a file: opening a pipe would wait forever.
     """
     try:
         status = os.stat(path)
@@ -119,10 +119,10 @@ def size_of(path):
 
 @contextlib.contextmanager
 def atomic_write(path, mode='wb', durable=False, **keywords):
-    """Opens a temporary file beside `path`; moves it there when the block ends well, else deletes it.
+    """Opens a temporary file beside `path`; moves it there if the block succeeds, otherwise deletes it.
 
-    A process killed at any moment leaves the old bytes under `path` or the new ones, nothing between;
-    `durable` waits for the disk too, so that this holds for a power cut. `keywords` go to `open`.
+    A process killed at any moment leaves either the old or the new bytes under `path`; `durable` also waits
+    for the disk, so that this holds for a power cut. `keywords` go to `open`.
     """
     path = os.fspath(path)
     folder = os.path.dirname(path) or '.'
@@ -143,7 +143,7 @@ def atomic_write(path, mode='wb', durable=False, **keywords):
 
 
 def is_temporary(name):
-    """Whether `atomic_write` gives such names: what a killed process left, or a running one is writing."""
+    """Whether `atomic_write` uses such names: for files left by a killed process, or being written."""
     return name.startswith('.salgan-') and name.endswith('.part')
 
 
@@ -154,21 +154,21 @@ def write_bytes(path, data, durable=False):
 
 
 def make_folder(path):
-    """Makes the folder `path` and its parents, and checks that files can be written there.
+    """Creates the folder `path` and its parents, and checks that files can be written there.
 
-    Also removes what processes that have ended left in it under temporary names. Of a process of another
-    host or container nobody here can tell whether it has, so that its files stay until they have not been
-    written to for a day.
+    Also removes temporary files in it that belong to processes that have ended. Whether a process on another
+    host or in another container has ended cannot be determined here, so its files are kept until they have
+    not been written to for a day.
 
     Raises
     ------
     CouldNotStart
-        If it cannot be made or written to.
+        If it cannot be created or written to.
     """
     try:
         os.makedirs(path, exist_ok=True)
         with probe(path) as name:
-            now = os.stat(name).st_mtime  # by the clock of the file server, as the other files' times are
+            now = os.stat(name).st_mtime  # by the file server's clock, like the other files' times
     except OSError as error:
         raise CouldNotStart(f'cannot write to the folder {path}: {describe(error)}') from None
     _clean(path, lambda entry: _is_abandoned(entry, now))
@@ -176,7 +176,7 @@ def make_folder(path):
 
 @contextlib.contextmanager
 def probe(folder):
-    """A small file in `folder` while the block lasts, by which another machine can tell that it sees it.
+    """A small file in `folder` inside the block, which shows another machine that it sees the folder.
 
     Raises
     ------
@@ -194,7 +194,7 @@ def _clean(folder, abandoned):
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if is_temporary(entry.name):
-                with contextlib.suppress(OSError):  # somebody else's, or removed by another process meanwhile
+                with contextlib.suppress(OSError):  # another user's, or removed by another process meanwhile
                     if abandoned(entry):
                         os.unlink(entry.path)
 
@@ -207,20 +207,20 @@ def _is_abandoned(entry, now):
 
 
 def _temporary(suffix=''):
-    """A name that no other process has, on this host or any other; it tells whose the file is."""
+    """A name that no other process uses, on this host or any other; it identifies the file's owner."""
     return f'.salgan-{_owner()}-{os.urandom(8).hex()}{suffix}.part'
 
 
 def _owner():
-    """This process among all that may ever write to a shared disk: '<where>-<number>-<when it began>'."""
+    """This process among all that may ever write to a shared disk: '<where>-<number>-<start time>'."""
     return f'{_here() or _NOWHERE}-{os.getpid()}-{_began("self") or 0}'
 
 
 def _here():
-    """What the processes share whose numbers this one can judge; None where that is unknown.
+    """Identifies the processes whose numbers are meaningful to this one; None if that is unknown.
 
-    The host's name is not enough, nor is the number beside it: containers may share the one, and the first
-    process of each is 1. Namespaces are told apart by their inodes, and those of one boot only.
+    The host's name and the number are not enough: containers may share the name, and the first process of
+    each is 1. Namespaces are distinguished by their inodes, but only within one boot.
     """
     try:
         with open('/proc/sys/kernel/random/boot_id', encoding='ascii') as file:
@@ -232,7 +232,7 @@ def _here():
 
 
 def _began(process):
-    """When a process began, in clock ticks since the boot, as text; None where the system does not tell."""
+    """When a process started, in clock ticks since the boot, as text; None if the system does not say."""
     try:
         with open(f'/proc/{process}/stat', 'rb') as file:
             return file.read().rpartition(b')')[2].split()[19].decode()
@@ -245,9 +245,9 @@ def _runs(pid, began):
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # it runs, and belongs to somebody else
+    except OSError:  # it is running, and belongs to another user
         pass
-    # Numbers are used again. But /proc may be of another namespace than this process, and so its numbers.
+    # Numbers are reused. But /proc, and so its numbers, may belong to another namespace than this process.
     if os.readlink('/proc/self') != str(os.getpid()):
         return True
     return _began(pid) in (None, began)
@@ -256,26 +256,27 @@ def _runs(pid, began):
 def lock(folder, wait=False):
     """Keeps other processes that call this out of `folder`, on any host, until this one ends in any way.
 
-    By a record lock on the file LOCK in it, which NFS keeps on the server. It is the process's, and is lost
-    when any descriptor of that file is closed. Who takes it removes what its last holder was writing. The
-    file stays: one that was removed could be locked by one process, and its successor by another.
+    Uses a record lock on the file LOCK in it, which NFS keeps on the server. The lock belongs to the process,
+    and is lost when any descriptor of that file is closed. Whoever takes it removes the last holder's
+    unfinished files. The file is kept: a removed one could be locked by one process, and its successor by
+    another.
 
     Parameters
     ----------
     wait : bool
-        Until the process that has the lock lets go.
+        Whether to wait until the process that has the lock releases it.
 
     Returns
     -------
-    int, a descriptor, which `os.close` lets go; None where `folder` cannot be written to, or its file system
-    has no locks, which is said then
+    int, a descriptor, which `os.close` releases; None if `folder` is not writable, or, with a message, if its
+    file system has no locks
 
     Raises
     ------
     BlockingIOError
-        If another process has it, and this one is not to wait.
+        If another process has it, and `wait` is false.
     """
-    import fcntl  # not everywhere, and needed for this alone
+    import fcntl  # not available everywhere, and only needed here
 
     try:
         descriptor = os.open(os.path.join(folder, LOCK), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
@@ -305,7 +306,7 @@ def _say_unlocked(folder):
 
 
 def _locks_only_here(folder, mounts='/proc/self/mountinfo'):
-    """Whether locks in `folder` are unknown to other hosts that share it, by how it is mounted."""
+    """Whether, judging by its mount, locks in `folder` are invisible to other hosts that share it."""
     device = os.stat(folder).st_dev
     try:
         with open(mounts, encoding='utf-8', errors='replace') as file:

@@ -1,4 +1,4 @@
-"""What 03 and 04 predict on: images in folders, single files, and the pickles of 01, under one interface."""
+"""The inputs of 03 and 04: images in folders, single files, and pickles made by 01, with one interface."""
 
 import fnmatch
 import os
@@ -21,14 +21,13 @@ class Source(NamedTuple):
     Attributes
     ----------
     name : str
-        Where it was found, without the extension and relative to the folder that was named: the stem of
-        whatever is written for it.
+        Its path without extension, relative to the named folder: the stem of everything written for it.
     path : str
-        Its file; for an image of a pickle, the pickle and the image's name in it.
+        Its file; for an image in a pickle, the pickle and the image's name in it.
     read : function
-        Returns the image, uint8 (rows, columns, 3) RGB, and the (rows, columns) that its map is made for:
-        its own, or for a sample of a pickle those of the image that the sample was made from. Raises
-        `Unreadable`. It can be pickled, and then reads the same in another process. None for a film, which
+        Returns the image, uint8 (rows, columns, 3) RGB, and the (rows, columns) of its map: those of the
+        image, or for a sample in a pickle those of the image from which the sample was made. Raises
+        `Unreadable`. It can be pickled and then works in another process. None for a film, which
         `utils.video` reads.
     """
 
@@ -38,29 +37,29 @@ class Source(NamedTuple):
 
 
 def find(paths, leave_out=None, pattern=None, ignore_orientation=False, films=False):
-    """The images in `paths`: folders, walked to the bottom, data sets, files, and pickles of 01.
+    """The images in `paths`: folders, searched recursively, data sets, files, and pickles made by 01.
 
-    Every file of a folder counts, whatever its extension, as in the original, except hidden files (and files
-    in hidden folders) that are not images: desktops leave such files in folders. Of a data set that is
-    recognised its images count, and nothing else.
+    As in the original, every file of a folder counts, whatever its extension, except hidden files (and files
+    in hidden folders) that are not images: desktops leave such files in folders. Of a recognised data set
+    only the images count.
 
     Parameters
     ----------
     paths : list of str
     leave_out : str
-        A folder that is not walked: where the maps go, so that they are not taken for images.
+        A folder that is not searched: the output, so that maps are not taken for images.
     pattern : str
-        Of the files of folders that count, such as '*.jpg'; matched with the path below the folder where it
-        has a slash, else with the name.
+        Selects files in folders, such as '*.jpg'; matched with the path below the folder if it has a slash,
+        otherwise with the name.
     ignore_orientation : bool
-        Whether the EXIF orientation of images is left alone; always, of a data set where it is wrong.
+        Whether the EXIF orientation of images is ignored; always so for a data set in which it is wrong.
     films : bool
         Whether films count too.
 
     Returns
     -------
     list of Source, each path's sorted by name
-    list of str, one sentence for each file that counts and is no image
+    list of str, one sentence for each file that counts but is not an image
 
     Raises
     ------
@@ -108,7 +107,7 @@ def _in_path(path, leave_out, pattern):
 
 
 def _data_set(path):
-    """The data set that `path` is, as far as its images are concerned; None if it is none."""
+    """The data set at `path`, for its images; None if it is not one."""
     try:
         found = known.recognise(path, deepest=2)
     except CouldNotStart:  # several: a folder like any other
@@ -146,7 +145,7 @@ def _sample(sample, i, path, stamp):
 
 @lru_cache(maxsize=4)
 def _opened(path, stamp):
-    """The samples in `path` as it was when it had that stamp, its time and size."""
+    """The samples in `path`, cached for this stamp, its time and size."""
     return samples.read(path)
 
 

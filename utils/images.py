@@ -1,4 +1,4 @@
-"""Images as the original read, resized and wrote them, by OpenCV."""
+"""Reads, resizes and writes images as the original did, with OpenCV."""
 
 import io
 import os
@@ -16,18 +16,18 @@ from utils.files import read_bytes, size_of, write_bytes
 
 
 def ready_for_threads():
-    """Readies the process for threads that work on an image each, as `parallel.in_order` runs them."""
+    """Prepares the process for threads that each work on one image, as in `parallel.in_order`."""
     cv2.setNumThreads(1)
-    # glibc gives blocks of an image's size back to the kernel when they are freed, and then pays for each of
-    # their pages anew, until a larger one has been freed once. It is a twentieth of the time.
+    # glibc returns freed blocks of an image's size to the kernel, and pays for each of their pages again,
+    # until a larger block has been freed once. This saves a twentieth of the time.
     np.empty(2**24, np.uint8)
 
 
 def read_rgb(path, ignore_orientation=False):
     """Reads an image as `cv2.imread(path, cv2.IMREAD_COLOR)` does, in RGB.
 
-    Eight bits and three channels whatever the file holds: grey is repeated, alpha dropped, 16 bits are
-    cut to 8, and EXIF orientation is applied unless it is to be ignored.
+    Always eight bits and three channels: grey is repeated, alpha dropped, 16 bits are reduced to 8, and EXIF
+    orientation is applied unless it is to be ignored.
 
     Returns
     -------
@@ -36,9 +36,9 @@ def read_rgb(path, ignore_orientation=False):
     Raises
     ------
     Unreadable
-        If the file is missing, empty, no image, cut short, or larger than OpenCV's limit.
+        If the file is missing, empty, not an image, truncated, or larger than OpenCV's limit.
     MemoryError
-        If there is not enough for it.
+        If there is not enough memory.
     """
     return decode_rgb(read_bytes(path), path, ignore_orientation)
 
@@ -49,37 +49,37 @@ def read_grey(path):
 
 
 def decode_rgb(data, path, ignore_orientation=False):
-    """`read_rgb` of the bytes `data` of the file `path`, which only messages name."""
+    """`read_rgb` for the bytes `data` of the file `path`, which is only used in messages."""
     flags = cv2.IMREAD_COLOR | (cv2.IMREAD_IGNORE_ORIENTATION if ignore_orientation else 0)
     try:
         return cv2.cvtColor(decode(data, path, flags), cv2.COLOR_BGR2RGB)
-    except cv2.error:  # of a decoded image: only for lack of memory
+    except cv2.error:  # after decoding: only for lack of memory
         raise MemoryError from None
 
 
 def size_of_image(data):
-    """(rows, columns) of an image as it is stored, from its first bytes; None where Pillow cannot tell.
+    """(rows, columns) of an image as it is stored, from its first bytes; None if Pillow cannot tell.
 
-    Of those so large that Pillow refuses to look, a size as large as that.
+    For images so large that Pillow refuses them, a size that large.
     """
     return _looked_at(io.BytesIO(data), lambda image: (image.height, image.width), too_large=(2**14, 2**14))
 
 
 def _looked_at(file, look, too_large=None):
-    """What `look` says of an image that Pillow has opened but not decoded; None where it cannot."""
+    """What `look` returns for an image that Pillow has opened but not decoded; None if it cannot."""
     image_module = _pillow()
     try:
         with image_module.open(file) as image:
             return look(image)
     except image_module.DecompressionBombError:
         return too_large
-    except Exception:  # whatever its plug-ins stumble on; decoding will say what is wrong
+    except Exception:  # its plug-ins may raise anything; decoding will say what is wrong
         return None
 
 
 @lru_cache(maxsize=1)
 def _pillow():
-    """Pillow's `Image`, silent: what it warns of, sizes and broken tags, is looked at or named here."""
+    """Pillow's `Image`, silenced: its warnings, on sizes and broken tags, are handled here."""
     from PIL import Image
 
     warnings.filterwarnings('ignore', module='PIL')
@@ -92,9 +92,9 @@ def stored_size(path):
     Raises
     ------
     Unreadable
-        If it is missing or no image.
+        If it is missing or not an image.
     """
-    size_of(path)  # there, and a file
+    size_of(path)  # checks that it is a file
     size = _looked_at(path, lambda image: (image.height, image.width))
     if size is None:
         size = decode(read_bytes(path), path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION).shape[:2]
@@ -102,26 +102,26 @@ def stored_size(path):
 
 
 def orientation_of(file):
-    """The EXIF orientation of an image, a path or an open file, 1 to 8; 1, upright, where it has none."""
+    """The EXIF orientation of an image, a path or an open file, 1 to 8; 1, upright, if it has none."""
     found = _looked_at(file, lambda image: image.getexif().get(274))
     return found if found in range(1, 9) else 1
 
 
 def decode(data, path, flags):
-    """Decodes the bytes `data` of the file `path`, which only messages name, as `cv2.imdecode` does: BGR.
+    """Decodes the bytes `data` of the file `path` (only used in messages) as `cv2.imdecode` does: BGR.
 
-    GIF (its first frame), AVIF and HEIC are Pillow's, the last by the package pillow-heif.
+    GIF (first frame), AVIF and HEIC are decoded by Pillow, HEIC with the package pillow-heif.
 
     Raises
     ------
     Unreadable
         See `read_rgb`.
     """
-    # Bytes, and not cv2.imread, which takes no undecodable names and says nothing of what was wrong;
-    # imdecode gives the same pixels.
+    # Bytes instead of cv2.imread, which rejects undecodable names and does not say what was wrong; imdecode
+    # gives the same pixels.
     if not data:
         raise Unreadable(f'{os.fspath(path)}: the file is empty')
-    # cv2.imread fills the missing part of a JPEG with grey and calls it read; libpng writes lines of its own.
+    # cv2.imread fills the missing part of a JPEG with grey and succeeds; libpng prints its own messages.
     for signature, name, is_whole in ((b'\xff\xd8\xff', 'JPEG', _jpeg_ends), (b'\x89PNG', 'PNG', _png_ends)):
         if data.startswith(signature) and not is_whole(data):
             raise Unreadable(f'{os.fspath(path)}: the {name} is cut short or broken')
@@ -150,7 +150,7 @@ _HEIC = {b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx', b'mif1', b'msf1'}
 
 
 def of_pillow(head):
-    """'GIF', 'AVIF' or 'HEIC' where Pillow decodes what begins with these bytes; else None."""
+    """'GIF', 'AVIF' or 'HEIC' if a file that begins with these bytes is decoded by Pillow, otherwise None."""
     if head.startswith((b'GIF87a', b'GIF89a')):
         return 'GIF'
     if head[4:8] != b'ftyp':
@@ -189,7 +189,7 @@ def _decode_by_pillow(data, path, flags):
             array = np.asarray(turned.convert('L' if grey else 'RGB'))
     except (Unreadable, MemoryError):
         raise
-    except Exception:  # whatever its plug-ins stumble on
+    except Exception:  # its plug-ins may raise anything
         raise Unreadable(f'{path}: not a whole {kind} image, or a broken one') from None
     if grey and flags & cv2.IMREAD_COLOR and not flags & cv2.IMREAD_ANYDEPTH:
         return cv2.cvtColor(array, cv2.COLOR_GRAY2BGR)
@@ -200,7 +200,7 @@ def _decode_by_pillow(data, path, flags):
     return cv2.cvtColor(array, cv2.COLOR_RGB2GRAY)
 
 
-# Photographs as the sensor has them: TIFF by their first bytes, but OpenCV finds a thumbnail in them.
+# Raw photographs: TIFF by their first bytes, but OpenCV would decode their thumbnail.
 _RAW = {
     '.nef', '.nrw', '.cr2', '.cr3', '.crw', '.arw', '.srf', '.sr2', '.dng', '.orf', '.rw2', '.raf', '.pef',
     '.srw', '.rwl', '.mef', '.mos', '.gpr', '.fff', '.bay', '.k25', '.ptx', '.cap',
@@ -209,10 +209,10 @@ _RAW = {
 
 
 def why_no_image(path):
-    """One sentence on why a file is no image, None if it is one by its first bytes."""
+    """One sentence on why a file is not an image, None if its first bytes say that it is."""
     path = os.fspath(path)
     try:
-        if not size_of(path):  # to look into a pipe would wait for ever
+        if not size_of(path):  # reading a pipe would wait forever
             return f'{path}: the file is empty'
         with open(path, 'rb') as file:
             head = file.read(64)
@@ -243,7 +243,7 @@ if image is not None:
 
 
 def _decode_apart(data, flags):
-    """`cv2.imdecode` in a process of its own, which a broken JPEG 2000 can kill; None where it did."""
+    """`cv2.imdecode` in a separate process, which a broken JPEG 2000 can kill; None if it did."""
     result = subprocess.run([sys.executable, '-c', _APART, str(flags)], input=data, capture_output=True)
     if result.returncode or not result.stdout:
         return None
@@ -251,19 +251,19 @@ def _decode_apart(data, flags):
 
 
 def _jpeg_ends(data):
-    """Whether the segments of a JPEG lead to its end marker; what phones put after it does not matter."""
+    """Whether the segments of a JPEG lead to its end marker; data that phones append do not matter."""
     at = 2
     while marker := _JPEG_MARKER.search(data, at):
         kind, at = marker[1][0], marker.end()
         if kind == 0xD9:
             return True
-        if kind != 0x01:  # all others have a length; those within a scan, 0xD0 to 0xD7, are passed over
+        if kind != 0x01:  # all others have a length; those within a scan, 0xD0 to 0xD7, are skipped
             at += int.from_bytes(data[at : at + 2], 'big')
     return False
 
 
-# One 0xff is enough of those that may precede a marker, and a pattern of one first byte is searched for at
-# the speed of memchr: this takes a twentieth of the time of `\xff+`.
+# Several 0xff may precede a marker, but matching one is enough, and a pattern with a single first byte is
+# searched for at the speed of memchr: this takes a twentieth of the time of `\xff+`.
 _JPEG_MARKER = re.compile(rb'\xff([^\x00\xd0-\xd8\xff])')
 
 
@@ -280,7 +280,7 @@ def _png_ends(data):
 def shrink(image, width, height):
     """Resizes to `width` x `height` by `cv2.INTER_AREA`, as the original does for the network's input.
 
-    An image that has that size already is returned as it is.
+    An image that already has this size is returned unchanged.
     """
     if image.shape[:2] == (height, width):
         return image
@@ -298,7 +298,7 @@ def to_uint8(saliency_map):
 
 
 def encode(image, extension):
-    """The bytes of a file of `image`: uint8, (rows, columns) or (rows, columns, 3) in RGB.
+    """The bytes of an image file: `image` is uint8, (rows, columns) or (rows, columns, 3) in RGB.
 
     `extension` names the format: '.png', '.jpg'; OpenCV's default settings, as in the original.
     """

@@ -1,17 +1,17 @@
 """The saliency metrics that the paper reports: nine of the MIT benchmark's protocol, four of SALICON's.
 
 All maps are arrays (rows, columns) of one shape. A uint8 map is taken as 0..255 and divided by 255, since
-the references' arithmetic on integers breaks their AUCs and information gain; every other dtype is taken as
-it is, in float64. A map that holds a NaN or an infinity is a ValueError, and so are shapes that differ and
-fixations outside the map.
+the references' arithmetic on integers breaks their AUCs and information gain; every other dtype is converted
+to float64 unchanged. A map that contains a NaN or an infinity raises a ValueError, and so do shapes that
+differ and fixations outside the map.
 
-Where an input leaves a metric undefined, the convention is that of the reference that the metric follows,
-and NaN where that reference only returns rounding noise:
+If an input leaves a metric undefined, the result is that of the reference that the metric follows, or NaN if
+that reference only returns rounding noise:
 
-- nothing fixated: NaN from every metric that looks at fixations; an all-zero ground truth gives CC and EMD
-  NaN, SIM 0 and KL 0.
-- constant map, MIT: NSS, CC, SIM, IG and the AUCs are NaN, but for AUC-Judd with jitter, which puts the
-  tied pixels in a random order and so lies near 0.5; KL and EMD are those of a uniform map. All zero: SIM
+- nothing fixated: NaN from every metric that uses fixations; an all-zero ground truth gives CC and EMD NaN,
+  SIM 0 and KL 0.
+- constant map, MIT: NSS, CC, SIM, IG and the AUCs are NaN, except AUC-Judd with jitter, which puts the tied
+  pixels in a random order and is therefore near 0.5; KL and EMD are those of a uniform map. All zero: SIM
   is 0, KL 27.8 (the map's mass is taken as 0), EMD NaN.
 - constant map, SALICON: AUC and sAUC 0.5, NSS 0, CC NaN.
 """
@@ -22,10 +22,10 @@ import numpy as np
 
 NAN = float('nan')
 EPS = np.finfo(np.float64).eps  # MATLAB's eps
-JITTER = 1e-7  # that AUC-Judd adds at most
+JITTER = 1e-7  # the most that AUC-Judd adds
 STEP = 0.1  # between the thresholds of AUC-Borji and sAUC
 SAMPLES = 100_000  # pixels that the AUC of SALICON draws
-LARGEST_EMD = 2**27  # distances between cells, a gigabyte of them; 4096 x 4096 pixels stay far below
+LARGEST_EMD = 2**27  # number of distances between cells, a gigabyte; 4096 x 4096 pixels need far fewer
 
 
 def nss(saliency_map, fixation_map):
@@ -40,14 +40,14 @@ def nss(saliency_map, fixation_map):
 
     Returns
     -------
-    float; NaN where nothing is fixated or the map is constant.
+    float; NaN if nothing is fixated or the map is constant.
 
     References
     ----------
     Peters et al. 2005; NSS.m of the MIT saliency benchmark.
     """
     saliency_map, fixated = _map_and_fixated(saliency_map, fixation_map)
-    # note: deviation 14: NaN, where the reference divides rounding noise by rounding noise
+    # note: deviation 14: NaN; the reference divides rounding noise by rounding noise
     if not fixated.any() or _constant(saliency_map):
         return NAN
     return float((saliency_map[fixated].mean() - saliency_map.mean()) / saliency_map.std(ddof=1))
@@ -63,7 +63,7 @@ def cc(saliency_map, ground_truth):
 
     Returns
     -------
-    float in -1..1; NaN where one of them is constant.
+    float in -1..1; NaN if one of them is constant.
 
     References
     ----------
@@ -77,16 +77,16 @@ def cc(saliency_map, ground_truth):
 
 
 def similarity(saliency_map, ground_truth):
-    """SIM, histogram intersection: sum of the smaller of the two maps, each made a distribution.
+    """SIM, histogram intersection: sum of the minimum of the two maps, each normalised to a distribution.
 
     Parameters
     ----------
     saliency_map, ground_truth : float or uint8 arrays of one shape (rows, columns)
-        Any range: each is brought to 0..1 by its minimum and maximum, then divided by its sum.
+        Any range: each is rescaled to 0..1 by its minimum and maximum, then divided by its sum.
 
     Returns
     -------
-    float in 0..1; NaN where one of them is constant, 0 where that constant is 0.
+    float in 0..1; NaN if one of them is constant, 0 if that constant is 0.
 
     References
     ----------
@@ -104,36 +104,36 @@ def kl_divergence(saliency_map, ground_truth):
     Parameters
     ----------
     saliency_map, ground_truth : float or uint8 arrays of one shape (rows, columns)
-        Not negative; each is divided by its sum and by nothing else, an all-zero one left as it is.
+        Not negative; each is only divided by its sum, and an all-zero one is left unchanged.
 
     Returns
     -------
-    float, not below 0 but for rounding
+    float, at least 0 except for rounding
 
     References
     ----------
     KLdiv.m of the MIT saliency benchmark.
     """
     s, g = _two_maps(saliency_map, ground_truth)
-    s, g = s[g > 0] / (s.sum() or 1), g[g > 0] / (g.sum() or 1)  # where g is 0, so is the summand
+    s, g = s[g > 0] / (s.sum() or 1), g[g > 0] / (g.sum() or 1)  # if g is 0, so is the summand
     return float(g @ np.log(EPS + g / (s + EPS)))
 
 
 def information_gain(saliency_map, fixation_map, baseline_map):
-    """IG: how many bits a fixation a map tells more than a baseline does.
+    """IG: information gain of a map over a baseline, in bits per fixation.
 
     Parameters
     ----------
     saliency_map : float or uint8 array, shape (rows, columns)
-        Brought to 0..1 by its minimum and maximum, then divided by its sum, as is the baseline.
+        Rescaled to 0..1 by its minimum and maximum, then divided by its sum, as is the baseline.
     fixation_map : bool or int array of the same shape
         Non-zero where fixated.
     baseline_map : float or uint8 array of the same shape
-        Mostly a Gaussian centre bias. The paper names one and does not give its width.
+        Usually a Gaussian centre bias. The paper uses one but does not give its width.
 
     Returns
     -------
-    float; NaN where nothing is fixated or a map is constant.
+    float; NaN if nothing is fixated or a map is constant.
 
     References
     ----------
@@ -157,15 +157,15 @@ def auc_judd(saliency_map, fixation_map, jitter=True, seed=0):
     fixation_map : bool or int array of the same shape
         Non-zero where fixated.
     jitter : bool
-        Adds up to JITTER to every pixel first, so that no two are tied. Without it ties give nonsense: a
-        threshold's false positives are those at or above it less the fixations *before* it, tied or not.
+        First adds up to JITTER to every pixel, so that no two are tied. Without it ties give nonsense: a
+        threshold's false positives are those at or above it minus the fixations *before* it, tied or not.
     seed : int
         For the jitter.
 
     Returns
     -------
-    float in 0..1; NaN where nothing is fixated, where everything is, and without jitter where the map is
-    constant. With jitter a constant map gives about 0.5, as a random order does.
+    float in 0..1; NaN if nothing or everything is fixated, and without jitter if the map is constant. With
+    jitter a constant map gives about 0.5, like a random order.
 
     References
     ----------
@@ -177,7 +177,7 @@ def auc_judd(saliency_map, fixation_map, jitter=True, seed=0):
         saliency_map = saliency_map + _random(seed).random_sample(saliency_map.shape) / (1 / JITTER)
     if not 0 < n < pixels or _constant(saliency_map):
         return NAN
-    # Bringing the map to 0..1, as the reference does here, moves no value past another.
+    # Rescaling the map to 0..1, as the reference does here, would not change the order of values.
     thresholds = np.sort(saliency_map[fixated])
     above = _at_or_above(saliency_map.ravel(), thresholds)
     i = np.arange(1, n + 1)
@@ -194,17 +194,17 @@ def auc_borji(saliency_map, fixation_map, splits=None, step=STEP, seed=0):
     fixation_map : bool or int array of the same shape
         Non-zero where fixated.
     splits : int or None
-        The mean of so many draws of as many pixels as are fixated, with replacement (100 in the reference).
-        None gives what that mean is expected to be, which is exact: the thresholds are fixed and the area
-        is linear in the false positives, so the rate over all pixels takes the place of the draws.
+        The result is the mean over this many draws (100 in the reference) of as many pixels as are fixated,
+        with replacement. None gives the exact expectation of that mean: the thresholds are fixed and the area
+        is linear in the false positives, so the rate over all pixels replaces the draws.
     step : float
-        Between thresholds; they are 0, step, 2 * step and so on.
+        Between thresholds, which are 0, step, 2 * step and so on.
     seed : int
         For the draws.
 
     Returns
     -------
-    float in 0..1; NaN where at most one pixel is fixated or the map is constant.
+    float in 0..1; NaN if at most one pixel is fixated or the map is constant.
 
     References
     ----------
@@ -217,7 +217,7 @@ def auc_borji(saliency_map, fixation_map, splits=None, step=STEP, seed=0):
     saliency_map = _stretched(saliency_map)
     negatives = saliency_map.ravel()
     if splits is not None:
-        # The mean area of the splits is the area at their mean rates, which are those of all draws pooled.
+        # The mean area of the splits is the area at their mean rates, those of all draws pooled.
         negatives = negatives[_random(seed).randint(negatives.size, size=splits * n)]
     return _area_against(saliency_map[fixated], negatives, _thresholds(step))
 
@@ -232,11 +232,11 @@ def auc_shuffled(saliency_map, fixation_map, other_fixations, splits=None, step=
     fixation_map : bool or int array of the same shape
         Non-zero where fixated.
     other_fixations : int array of the same shape
-        How many of the other images (ten in the reference) are fixated there. Only whether any is counts;
-        the image's own fixated pixels are not taken out.
+        How many of the other images (ten in the reference) are fixated there. Only nonzero or zero matters;
+        the image's own fixated pixels are not removed.
     splits : int or None
-        The mean of so many draws of as many pixels as are fixated, or as there are, without replacement
-        (100 in the reference). None gives what that mean is expected to be: see `auc_borji`.
+        The result is the mean over this many draws (100 in the reference) of as many pixels as are fixated,
+        or as there are, without replacement. None gives the expectation of that mean: see `auc_borji`.
     step : float
         Between thresholds.
     seed : int
@@ -244,7 +244,7 @@ def auc_shuffled(saliency_map, fixation_map, other_fixations, splits=None, step=
 
     Returns
     -------
-    float in 0..1; NaN where nothing is fixated, in the image or in the others, or the map is constant.
+    float in 0..1; NaN if nothing is fixated, in the image or in the others, or the map is constant.
 
     References
     ----------
@@ -264,17 +264,17 @@ def auc_shuffled(saliency_map, fixation_map, other_fixations, splits=None, step=
 
 
 def emd(saliency_map, ground_truth):
-    """Earth mover's distance of a map and the ground truth, both 32 times smaller; lower is better.
+    """Earth mover's distance between a map and the ground truth, both reduced by 32; lower is better.
 
     Parameters
     ----------
     saliency_map, ground_truth : float or uint8 arrays of one shape (rows, columns)
-        The ground truth is resized by 1/32 and the map to the size that this gives, by bicubic
-        interpolation with antialiasing as MATLAB's imresize has it; each is then divided by its sum.
+        The ground truth is resized by 1/32 and the map to the resulting size, by bicubic interpolation with
+        antialiasing as in MATLAB's imresize; each is then divided by its sum.
 
     Returns
     -------
-    float, in cells of 32 pixels; NaN where one of them has no mass.
+    float, in cells of 32 pixels; NaN if one of them has no mass.
 
     Raises
     ------
@@ -283,9 +283,8 @@ def emd(saliency_map, ground_truth):
 
     Notes
     -----
-    Bicubic interpolation leaves small negative masses, and so they stay. The distance is then that of
-    what the map has too much, cell by cell, from what it has too little; the reference solves this in
-    integers, to 2e-4.
+    Bicubic interpolation leaves small negative masses, which are kept. The distance is then that between the
+    map's surplus, cell by cell, and its deficit; the reference solves this in integers, to 2e-4.
 
     References
     ----------
@@ -303,7 +302,7 @@ def emd(saliency_map, ground_truth):
         return 0.0
     if too_much.size * too_little.size > LARGEST_EMD:
         raise ValueError(f'{surplus.size} cells of 32 x 32 pixels are too many for EMD: leave it out')
-    # note: deviation 15: floats, where the reference rounds masses and distances to integers
+    # note: deviation 15: floats; the reference rounds masses and distances to integers
     from ot import emd2  # takes a second to import
 
     rows, columns = np.divmod(np.arange(surplus.size), small[1])
@@ -331,7 +330,7 @@ def salicon_auc(saliency_map, fixations, samples=SAMPLES, seed=0):
 
     Returns
     -------
-    float in 0..1; NaN without fixations, 0.5 where the map is constant.
+    float in 0..1; NaN without fixations, 0.5 if the map is constant.
 
     References
     ----------
@@ -355,19 +354,19 @@ def salicon_sauc(saliency_map, fixations, other_fixations):
     fixations : int array, shape (N, 2)
         Row and column, from 0, of all observers. Duplicates count each time.
     other_fixations : int array of the map's shape
-        How many images of the set are fixated there. This image may be among them: the pixels that it
-        fixates are no negatives, however many others fixate them too.
+        How many images of the set are fixated there. This image may be among them: its own fixated pixels
+        are not negatives, however many other images have fixations there.
 
     Returns
     -------
-    float in 0..1; NaN without fixations or negatives, 0.5 where the map is constant.
+    float in 0..1; NaN without fixations or negatives, 0.5 if the map is constant.
 
     References
     ----------
     sauc.py of salicon-evaluation.
     """
     saliency_map, fixations = _map_and_list(saliency_map, fixations)
-    # note: deviation 16: the reference's second call in a process goes on from the first's counts
+    # note: deviation 16: the reference's second call in a process continues from the first's counts
     counts = np.array(other_fixations)
     if counts.shape != saliency_map.shape:
         raise ValueError(f'shapes differ: map {saliency_map.shape}, fixations {counts.shape}')
@@ -391,7 +390,7 @@ def salicon_nss(saliency_map, fixations):
 
     Returns
     -------
-    float; NaN without fixations, 0 where the map is constant.
+    float; NaN without fixations, 0 if the map is constant.
 
     References
     ----------
@@ -417,7 +416,7 @@ def salicon_cc(saliency_map, fixations):
 
     Returns
     -------
-    float in -1..1; NaN without fixations or where the map is constant.
+    float in -1..1; NaN without fixations or if the map is constant.
 
     References
     ----------
@@ -433,7 +432,7 @@ def salicon_cc(saliency_map, fixations):
     return cc(saliency_map, gaussian_filter(fixated, 19))
 
 
-# --- maps of another size than the image, as the protocols bring them to it ---
+# --- resizing maps to the size of the image, as in the protocols ---
 
 
 def resize_mit(saliency_map, shape):
@@ -446,26 +445,26 @@ def resize_mit(saliency_map, shape):
 
     Returns
     -------
-    float64 array of that shape; the same values where the shapes are equal. What bicubic interpolation
-    throws beyond 0..1 is cut off, as it is in the reference's maps of eight bits, but for what was beyond
-    that before.
+    float64 array of that shape; the same values if the shapes are equal. Values that bicubic interpolation
+    pushes outside 0..1 are clipped, as in the reference's 8-bit maps, but not to less than the map's own
+    range.
 
     Raises
     ------
     ValueError
-        If the map holds a NaN.
+        If the map contains a NaN.
     """
     saliency_map = _map(saliency_map)
     if saliency_map.shape == tuple(shape):
         return saliency_map
-    # note: deviation 17: negative values would leave KL without a value
+    # note: deviation 17: negative values would leave KL undefined
     return np.clip(_bicubic(saliency_map, shape), min(0, saliency_map.min()), max(1, saliency_map.max()))
 
 
 def resize_salicon(saliency_map, shape):
     """Resizes a map as the SALICON challenge does: `scipy.ndimage.zoom`, order 3.
 
-    Parameters, returns and raises as in `resize_mit`, but that nothing is cut off.
+    Parameters, returns and raises as in `resize_mit`, except that nothing is clipped.
     """
     saliency_map = _map(saliency_map)
     if saliency_map.shape == tuple(shape):
@@ -519,7 +518,7 @@ def _map_and_list(saliency_map, fixations):
     return saliency_map, fixations
 
 
-# --- what several metrics share ---
+# --- shared by several metrics ---
 
 
 def _random(seed):
@@ -546,14 +545,14 @@ def _density(array):
 
 
 def _thresholds(step):
-    """0, step, 2 * step .. up to 1. What is above a map's maximum adds nothing to the curve's corner."""
+    """0, step, 2 * step .. up to 1. Thresholds above a map's maximum add nothing to the curve's corner."""
     return np.arange(int(1 / step + 1e-9) + 1) * step
 
 
 def _at_or_above(values, thresholds, weights=None):
     """How many of `values`, or how much of their weight, reaches each threshold: the highest first.
 
-    `thresholds` ascend. Placing every value among them beats sorting the values, which are many more.
+    `thresholds` must ascend. Locating every value among them is faster than sorting the many more values.
     """
     passed = np.searchsorted(thresholds, values, side='right')
     return np.cumsum(np.bincount(passed, weights, minlength=thresholds.size + 1)[:0:-1])
@@ -573,13 +572,13 @@ def _area(tp, fp):
 
 
 def _salicon_area(positives, negatives, weights=None):
-    """The same at 0, 0.01 .. below the largest value, which is itself left out."""
+    """The same at 0, 0.01 .. below the largest value, which is excluded."""
     largest = max(positives.max(), negatives.max())
     return _area_against(positives, negatives, np.arange(0, largest, 0.01), weights)
 
 
 def _bicubic(array, shape, scale=None):
-    """Resizes as MATLAB's `imresize` with 'bicubic' and antialiasing does; `scale` where that was given."""
+    """Resizes as MATLAB's `imresize` with 'bicubic' and antialiasing; by `scale` if that was given."""
     rows, columns = (_line(*lengths, scale) for lengths in zip(array.shape, shape))
     return rows @ array @ columns.T
 
@@ -589,7 +588,7 @@ def _line(length, new_length, scale):
     """The matrix (new_length, length) that resizes a line."""
     scale = scale or new_length / length
     centres = (np.arange(new_length) + 0.5) / scale - 0.5
-    narrow = min(scale, 1)  # antialiasing: a line that shrinks is seen by a wider kernel
+    narrow = min(scale, 1)  # antialiasing: the kernel is wider when shrinking
     width = 4 / narrow
     taken = np.floor(centres - width / 2).astype(int)[:, None] + np.arange(int(np.ceil(width)) + 2)
     x = np.abs((centres[:, None] - taken) * narrow)

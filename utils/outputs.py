@@ -1,4 +1,4 @@
-"""What 03 writes for an image: which files, whether they may be written, and the writing itself."""
+"""The output of 03 for an image: which files, whether they may be written, and the writing itself."""
 
 import argparse
 import collections
@@ -9,14 +9,14 @@ import os
 from utils.command_line import describe, one_line, positive, say
 from utils.errors import CouldNotStart, Unreadable
 
-# what --format names -> what stands after the image's name
+# name in --format -> what follows the image's name
 FORMATS = {'jpg': '.jpg', 'png': '.png', 'npy': '.npy', 'density': '.npy', 'overlay': '_overlay.jpg'}
-FILMS = {'mkv': '.mkv', 'webm': '.webm'}  # of a film alone
+FILMS = {'mkv': '.mkv', 'webm': '.webm'}  # only for a film
 CONTACT_SHEET = 'contact_sheet.jpg'
 
 
 def formats(text):
-    """'jpg,npy' -> ['jpg', 'npy'], as --format is written."""
+    """'jpg,npy' -> ['jpg', 'npy'], the value of --format."""
     names = text.split(',')
     for name in names:
         if name not in {**FORMATS, **FILMS}:
@@ -27,29 +27,29 @@ def formats(text):
 
 
 def add_outputs(parser):
-    """Adds the options of 03 on what it writes."""
+    """Adds the options of 03 for its output."""
     option = parser.add_argument
-    option('--output', default='saliency/', metavar='DIR', help='where the maps go')
+    option('--output', default='saliency/', metavar='DIR', help='folder for the maps')
     option(
         '--format',
         type=formats,
         metavar='LIST',
-        help='of jpg (as in 2017), png (the same, lossless), npy (float32 in 0..1, neither cut to 8 bits nor '
-        'blurred), density (npy of its logarithm, normalised, as the MIT/Tuebingen benchmark takes it), '
-        'overlay (a heat map over the image), and of films mkv (lossless) and webm (the overlay), separated '
-        'by commas (default: jpg; mkv of films)',
+        help='jpg (as in 2017), png (the same, lossless), npy (float32 in 0..1, not rounded to 8 bits or '
+        'blurred), density (npy of its normalised logarithm, for the MIT/Tuebingen benchmark), '
+        'overlay (a heat map over the image), and for films mkv (lossless) and webm (the overlay), separated '
+        'by commas (default: jpg; mkv for films)',
     )
-    option('--every', type=positive, default=1, metavar='N', help='of films, predict each Nth frame')
+    option('--every', type=positive, default=1, metavar='N', help='predict every Nth frame of films')
     option(
         '--archive',
         metavar='FILE',
-        help='.hdf5 or .zip of all the maps, for a benchmark; of one format (default: none)',
+        help='write all maps, of one format, to an .hdf5 or .zip file for a benchmark (default: none)',
     )
-    option('--skip-existing', action='store_true', help='leave out images whose maps are there')
+    option('--skip-existing', action='store_true', help='leave out images whose maps exist')
     option(
         '--force',
         action='store_true',
-        help='keep maps of other weights or settings with --skip-existing; replace an --archive of others',
+        help="with --skip-existing keep maps of other weights or settings; replace others' --archive",
     )
 
 
@@ -62,7 +62,7 @@ def complete(options, sources):
     Raises
     ------
     CouldNotStart
-        If an option does not go with what there is to predict.
+        If an option does not fit the images or films to predict.
     """
     films = [source for source in sources if source.read is None]
     given = options.format
@@ -81,12 +81,12 @@ def complete(options, sources):
 
 
 def archive_keys(sources, options):
-    """What each source is called in the archive: dict of Source -> str; None where there is to be none.
+    """The name of each source in the archive: dict of Source -> str; None if no archive is wanted.
 
     Raises
     ------
     CouldNotStart
-        If no archive of these can be written there.
+        If no archive of these images can be written there.
     """
     from utils import archives
     from utils.evaluation import provenance
@@ -108,15 +108,15 @@ def archive_keys(sources, options):
 
 
 def keep_record(options, kept, code_path):
-    """Sees to the `maps.json` of the maps; returns its record. See `provenance.keep`.
+    """Updates the maps' `maps.json`; returns its record. See `provenance.keep`.
 
     Parameters
     ----------
     options : those of `add_outputs`, and `weights`, `size`
     kept : int
-        How many images' maps are there and stay.
+        For how many images existing maps are kept.
     code_path : str or None
-        See `provenance.record`; None where nothing is left to predict.
+        See `provenance.record`; None if nothing is left to predict.
     """
     from utils import VERSION
     from utils.evaluation import provenance
@@ -136,7 +136,7 @@ def keep_record(options, kept, code_path):
 
 
 def write_archive(options, keys, targets, skipped, record):
-    """Writes the archive of the maps that are there."""
+    """Writes the archive of the existing maps."""
     from utils import archives
 
     name = next(name for name in options.format if name != 'overlay')
@@ -146,27 +146,27 @@ def write_archive(options, keys, targets, skipped, record):
 
 
 def plan(sources, folder, formats, film_formats=('mkv',), also_read=()):
-    """The files that each image's maps go to.
+    """The files to which each image's maps are written.
 
     Parameters
     ----------
     sources : list of `utils.image_sources.Source`
     folder : path
     formats : list of str
-        Of images, out of `FORMATS`.
+        For images, from `FORMATS`.
     film_formats : list of str
-        Of films, out of `FORMATS` and `FILMS`.
+        For films, from `FORMATS` and `FILMS`.
     also_read : paths
         Of other files that must not be replaced: the weights.
 
     Returns
     -------
-    dict of Source -> dict of format -> path; of an image format of a film the path is a folder of images
+    dict of Source -> dict of format -> path; for an image format of a film the path is a folder of images
 
     Raises
     ------
     CouldNotStart
-        If two of them would be one file, or anything that is there would be lost.
+        If two of them would be the same file, or an existing file would be lost.
     """
     endings: dict = {False: {name: FORMATS[name] for name in formats}}
     endings[True] = {name: FILMS.get(name, '') for name in film_formats}
@@ -198,7 +198,7 @@ def plan(sources, folder, formats, film_formats=('mkv',), also_read=()):
 
 
 def clash(path, of, writers, read, folders):
-    """Why `path`, made of the images `of`, cannot be written; None if it can. It may be one of `folders`."""
+    """Why `path`, made from the images `of`, cannot be written; None if it can. It may be in `folders`."""
     if len(of) > 1:
         return f'{of[0]} and {of[1]} would both be written to {path}; rename or leave out one of them'
     for folder in _folders_of(path):
@@ -221,7 +221,7 @@ def _folders_of(path):
 
 
 def make_folders(targets, folder):
-    """Makes the folders of all files of a plan, and sees that they can be written to."""
+    """Creates the folders of all files of a plan, and checks that they are writable."""
     from utils.files import make_folder
 
     folders = {os.path.dirname(path) for of in targets.values() for path in of.values()}
@@ -241,13 +241,13 @@ def write_maps(paths, saliency_map, size, image=None):
     saliency_map : float array, shape (rows, columns), in 0..1
         The network's.
     size : (rows, columns)
-        That the maps are written at.
+        Of the maps to write.
     image : uint8 array, shape (any, any, 3), RGB
         For an overlay.
 
     Returns
     -------
-    None, or one sentence on why a map cannot be written of this image
+    None, or one sentence on why a map cannot be written for this image
 
     Raises
     ------
@@ -280,7 +280,7 @@ def write_maps(paths, saliency_map, size, image=None):
 
 
 def write_contact_sheet(overlays, folder, threads=2):
-    """Writes all overlays on one picture, in their order; says which cannot be read."""
+    """Writes all overlays to one picture, in order; reports those that cannot be read."""
     from utils import saliency_maps
     from utils.images import read_rgb, write_image
     from utils.parallel import in_order

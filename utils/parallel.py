@@ -1,4 +1,4 @@
-"""Work spread over threads, its results taken in order."""
+"""Spreads work over threads and returns the results in order."""
 
 import os
 from collections import deque
@@ -11,10 +11,10 @@ def cores():
 
 
 def in_order(function, items, workers, ahead=None):
-    """`map(function, items)` in so many threads; at most `ahead` results (default: 4 a thread) are held.
+    """`map(function, items)` in this many threads; at most `ahead` results (default: 4 per thread) are held.
 
-    Threads are enough where the work is OpenCV's, zlib's or the disk's, which all release Python's lock.
-    What `function` raises is raised here, when its turn comes; what has not begun by then never does.
+    Threads suffice if the work is done by OpenCV, zlib or the disk, which all release Python's lock. An
+    exception of `function` is raised here when its turn comes; calls not yet begun by then never begin.
     """
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque = deque()

@@ -1,6 +1,6 @@
-"""The way of images through the network, for 03 and for the snapshots of 04.
+"""Runs images through the network, for 03 and for the snapshots of 04.
 
-Threads decode ahead of it, it predicts in batches, and maps are given back one by one.
+Threads decode ahead, the network predicts in batches, and maps are returned one by one.
 """
 
 import itertools
@@ -15,33 +15,33 @@ from utils.errors import HadToStop, Unreadable
 from utils.images import shrink
 from utils.parallel import in_order
 
-THREADS = 2  # that decode, and as many that write: the network needs the cores
+THREADS = 2  # for decoding, and as many for writing: the network needs the cores
 
 
 class Decoded(NamedTuple):
-    """An image as it is predicted on."""
+    """An image as it goes to the network."""
 
     small: np.ndarray  # uint8, (height, width, 3), RGB: at the network's size
-    size: tuple  # (rows, columns) that its map is made for
-    original: Optional[np.ndarray]  # uint8, (any, any, 3), RGB; None unless it was asked for
+    size: tuple  # (rows, columns) of its map
+    original: Optional[np.ndarray]  # uint8, (any, any, 3), RGB; None unless requested
 
 
 def predictions(sources, predictor, weights, batch_size, skip, keep_originals=False):
-    """Predicts on images, in their order.
+    """Predicts on images, in order.
 
     Parameters
     ----------
     sources : iterable of `utils.image_sources.Source`
-    predictor : models.prediction.Predictor, or anything that is called as it is
+    predictor : models.prediction.Predictor, or anything with the same call
         Also has its `width` and `height`.
     weights : str
         The predictor's file, for messages.
     batch_size : int
-        Images at a time.
+        Images per batch.
     skip : function of (source, sentence)
-        Called in place of a result where an image cannot be read.
+        Called for each image that cannot be read, instead of yielding a result.
     keep_originals : bool
-        Whether `Decoded.original` is wanted.
+        Whether to keep `Decoded.original`.
 
     Yields
     ------
@@ -50,7 +50,7 @@ def predictions(sources, predictor, weights, batch_size, skip, keep_originals=Fa
     Raises
     ------
     HadToStop
-        If the network makes no finite map of an image.
+        If the network's map of an image is not finite.
     """
     read = partial(_read, width=predictor.width, height=predictor.height, keep_original=keep_originals)
     found = in_order(read, sources, THREADS, ahead=batch_size + THREADS)
@@ -90,7 +90,7 @@ def write_all(sources, targets, predictor, weights, batch_size):
     def skip(source, why):
         unread.append((source, why))
 
-    # the network runs here, between threads that decode what comes next and threads that write what is done
+    # the network runs here, between threads that decode the next images and threads that write maps
     predicted = predictions(sources, predictor, weights, batch_size, skip, keep_originals)
     for result in in_order(write, predicted, THREADS, ahead=THREADS):
         while unread:
@@ -100,7 +100,7 @@ def write_all(sources, targets, predictor, weights, batch_size):
 
 
 def _read(source, width, height, keep_original):
-    """The source, what is decoded of it, and one sentence on why nothing is."""
+    """The source, its `Decoded` image, and None; or None and one sentence on why it cannot be read."""
     try:
         image, size = source.read()
         return source, Decoded(shrink(image, width, height), size, image if keep_original else None), None

@@ -1,8 +1,8 @@
-"""Pickles from outside, read by an unpickler that knows arrays, plain containers and what its caller allows.
+"""Reads untrusted pickles with an unpickler for arrays, plain containers and whatever its caller allows.
 
 A pickle is a program: Python's own unpickler imports and calls whatever it names. This one refuses every
-name and every instruction that the project's pickles do not need, and holds every length that a pickle
-states against the bytes that are there.
+name and every instruction that the project's pickles do not need, and compares every length stated in a
+pickle with the bytes available.
 """
 
 import io
@@ -21,7 +21,7 @@ _LONGEST_TEXT = 1000  # text of Python 2 beyond this is the bytes of an array
 _MOST_READS = 2**25  # instructions and their arguments; a sample takes some 400
 _DEEPEST = 100
 
-# What Python 2 (protocols 0 to 2) and Python 3 (up to 4) write for containers, numbers, text and instances.
+# Written by Python 2 (protocols 0 to 2) and Python 3 (up to 4) for containers, numbers, text and instances.
 _INSTRUCTIONS = """
     MARK STOP PROTO FRAME PUT BINPUT LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET
     NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 FLOAT BINFLOAT
@@ -34,12 +34,12 @@ _INSTRUCTIONS = """
 
 _CODES = [getattr(pickle, name) for name in _INSTRUCTIONS.split()]
 
-# That in C makes room before it looks. The name is private, and the same from Python 3.9 to 3.15.
+# The C unpickler allocates before it checks. The name is private, and the same from Python 3.9 to 3.15.
 _InPython: Any = pickle._Unpickler  # type: ignore[attr-defined]
 
 
 class _Refused(Exception):
-    """What a pickle asks for and does not get."""
+    """Something that a pickle asks for and is refused."""
 
 
 def load(file, allowed, name=None):
@@ -48,22 +48,22 @@ def load(file, allowed, name=None):
     Parameters
     ----------
     file : path, bytes, or a binary file that can seek
-        An open file is read from where it stands.
+        An open file is read from its current position.
     allowed : dict of (module, name) -> class or function
-        What the pickle may name, and what it gets for it. Arrays of numbers are always allowed.
+        What the pickle may name, and what it gets for each name. Arrays of numbers are always allowed.
     name : str, optional
-        What messages call the file (default: its path).
+        The file's name in messages (default: its path).
 
     Returns
     -------
     object
-        The text of Python 2 is str (Latin-1) up to 1000 characters and bytes beyond.
+        Text of Python 2 becomes str (Latin-1) up to 1000 characters, and bytes beyond.
 
     Raises
     ------
     Unreadable
-        One sentence, where the file is no pickle, cut short, broken, or asks for anything else. Nothing but
-        what is allowed was called.
+        If the file is not a pickle, truncated or broken, or asks for anything else; the message is one
+        sentence. Nothing that is not allowed was called.
     """
     if isinstance(file, (str, os.PathLike)):
         name = name or os.fspath(file)
@@ -87,7 +87,7 @@ def load(file, allowed, name=None):
 
 
 class _Bounded:
-    """A file of which no more is read, and for which no more room is made, than there is."""
+    """A file of which no more is read, and for which no more memory is allocated, than it contains."""
 
     def __init__(self, file):
         self.file, self.reads = file, 0
@@ -113,7 +113,7 @@ class _Bounded:
 
 
 class _Instructions(dict):
-    """Instruction -> what carries it out; names the one that is not there."""
+    """Instruction -> the method that executes it; names an instruction that is missing."""
 
     def __missing__(self, code):
         names = [name for name in pickle.__all__ if getattr(pickle, name) == bytes([code])]
@@ -141,7 +141,7 @@ class _Unpickler(_InPython):
     def load_frame(self):
         (size,) = struct.unpack('<Q', self.read(8))
         if size > self.bounded.left:
-            raise EOFError  # else of no account: it only says how much may be read at once
+            raise EOFError  # otherwise irrelevant: it only says how much may be read at once
 
     def load_mark(self):
         if len(self.metastack) == _DEEPEST:
@@ -183,7 +183,7 @@ for _name in ('frame', 'mark', 'dict', 'setitem', 'setitems', 'build'):
     _Unpickler.dispatch[getattr(pickle, _name.upper())[0]] = getattr(_Unpickler, f'load_{_name}')
 
 
-# --- arrays: what a pickle names of numpy, none of which may make room or hold objects ---
+# --- arrays: numpy names in a pickle, none of which may allocate memory or contain objects ---
 
 _NUMBERS = ['b1', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8', 'f2', 'f4', 'f8']
 
@@ -191,7 +191,7 @@ _NUMBERS = ['b1', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8', 'f2', 'f4', 'f
 def _dtype(name, align=False, copy=True):
     if name not in _NUMBERS:
         raise _Refused(f'an array of {name!r}'[:60])
-    return np.dtype(name, copy=True)  # the copy is what `_order_bytes` may change
+    return np.dtype(name, copy=True)  # a copy, which `_order_bytes` may change
 
 
 def _order_bytes(dtype, version, order, *nothing):
@@ -201,7 +201,7 @@ def _order_bytes(dtype, version, order, *nothing):
 
 
 def _empty_array(kind, shape, code):
-    return np.empty(0, 'u1')  # `_fill_array` gives it its shape, once it is known that there are bytes for it
+    return np.empty(0, 'u1')  # `_fill_array` sets its shape, once it is known that there are bytes for it
 
 
 def _fill_array(array, version, shape, dtype, columns_first, data):

@@ -1,15 +1,15 @@
-"""From the network's map to what is written: the original's last steps, and what shows it on its image."""
+"""From the network's map to the written one: the original's last steps, and overlays on the image."""
 
 import cv2
 import numpy as np
 
 from utils.images import shrink, to_uint8
 
-HEAT_SHARE = 0.6  # of the heat map in an overlay where it is highest; none where it is lowest
-OVERLAY_BAND = 2**20  # pixels of an overlay made at a time
+HEAT_SHARE = 0.6  # share of the heat map in an overlay at its maximum; 0 at its minimum
+OVERLAY_BAND = 2**20  # pixels of an overlay computed at a time
 DENSITY_FLOOR = 1e-3  # added to a map in 0..1 before its logarithm: a quarter of a grey level
-SHEET_PIXELS = 2**25  # a contact sheet's size at most, whatever the number of images
-SHEET_CELL = (320, 240)  # width and height of an image on it, where that leaves room
+SHEET_PIXELS = 2**25  # largest size of a contact sheet, whatever the number of images
+SHEET_CELL = (320, 240)  # width and height of an image on it, if they fit
 
 
 def finish(saliency_map, rows, columns):
@@ -19,19 +19,19 @@ def finish(saliency_map, rows, columns):
     ----------
     saliency_map : float array, shape (network's rows, network's columns), in 0..1
     rows, columns : int
-        Size of the image that it was predicted for.
+        Size of the image for which it was predicted.
 
     Returns
     -------
     uint8 array, shape (rows, columns)
-        Truncated to 8 bits, resized by INTER_CUBIC, blurred by a 5 x 5 Gaussian (sigma 1.1, which OpenCV
-        makes of 0).
+        Truncated to 8 bits, resized with INTER_CUBIC, blurred by a 5 x 5 Gaussian (sigma 1.1, OpenCV's value
+        for 0).
     """
     return finish_uint8(to_uint8(saliency_map), rows, columns)
 
 
 def finish_uint8(saliency_map, rows, columns):
-    """`finish` of a map that is in 8 bits already."""
+    """`finish` for a map that already has 8 bits."""
     # note: deviation 5: OpenCV 4.10 and newer round this resize differently: 1 off on 3 to 5 % of the pixels
     resized = cv2.resize(saliency_map, (columns, rows), interpolation=cv2.INTER_CUBIC)
     return cv2.GaussianBlur(resized, (5, 5), 0)  # the original's clip to 0..255 after it changes no uint8
@@ -44,10 +44,10 @@ def at_size(saliency_map, rows, columns):
 
 
 def log_density(saliency_map, rows, columns):
-    """The network's map as the MIT/Tuebingen benchmark takes densities: natural logarithms.
+    """The network's map as a density for the MIT/Tuebingen benchmark: natural logarithms.
 
-    Where people look is taken as proportional to the map, resized as by `at_size`, plus DENSITY_FLOOR, so
-    that no pixel has probability 0.
+    The density is taken as proportional to the map, resized as by `at_size`, plus DENSITY_FLOOR, so that no
+    pixel has probability 0.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def overlay(image, finished_map):
     image = shrink(image, columns, rows)
     stretched = cv2.normalize(finished_map, np.empty_like(finished_map), 0, 255, cv2.NORM_MINMAX)
     shown = np.empty((rows, columns, 3), np.uint8)
-    band = max(1, OVERLAY_BAND // columns)  # the floats of a whole photograph would take a gigabyte
+    band = max(1, OVERLAY_BAND // columns)  # a whole photograph in floats would take a gigabyte
     for top in range(0, rows, band):
         part = stretched[top : top + band]
         heat = cv2.cvtColor(cv2.applyColorMap(part, cv2.COLORMAP_JET), cv2.COLOR_BGR2RGB)

@@ -1,11 +1,11 @@
-"""Samples, and the pickles that hold them: what 01 writes and 02, 03 and 04 read.
+"""Samples, and the pickles that contain them, which 01 writes and 02, 03 and 04 read.
 
 Three kinds of file are read:
 
 - the original's: a list of `eliaLib.dataRepresentation.Target`, written by Python 2 (protocol 0 or 2);
-- the same list of this project's classes: `pickle.load` gives it back wherever the project can be imported;
+- the same list with this project's classes: `pickle.load` reads it wherever the project can be imported;
 - for sets larger than memory, a stream: pickles one after the other, a header of fixed length
-  (`{'salgan samples': '1', 'count': .., 'index': ..}`), then the samples, then an array of where each begins.
+  (`{'salgan samples': '1', 'count': .., 'index': ..}`), the samples, and an array of where each begins.
 """
 
 import contextlib
@@ -21,22 +21,22 @@ from utils.command_line import say
 from utils.errors import Unreadable
 from utils.files import atomic_write, size_of
 
-EXTENSIONS = ('.pickle', '.pkl')  # of files that are taken for pickles of samples
-ASSUMED_SIZE = (480, 640)  # SALICON's; the original's pickles hold none
-MOST_PIXELS = 2**28  # of an image: the bound that utils/__init__.py sets for OpenCV
+EXTENSIONS = ('.pickle', '.pkl')  # of files that are read as pickles of samples
+ASSUMED_SIZE = (480, 640)  # SALICON's; the original's pickles have none
+MOST_PIXELS = 2**28  # of an image: the limit that utils/__init__.py sets for OpenCV
 # note: deviation 12: the original's are of protocol 0 and name its own classes.
-_PROTOCOL = 3  # the first that stores bytes as they are; the later ones cannot be written piece by piece
+_PROTOCOL = 3  # the first that stores bytes unchanged; later ones cannot be written piece by piece
 
 
 class LoadState(enum.IntEnum):
-    """Whether a container's data are there; the original's numbers."""
+    """Whether a container's data are loaded; the original's numbers."""
 
     unloaded = 0
     loaded = 1
 
 
 class InputType(enum.IntEnum):
-    """What a container holds; the original's numbers."""
+    """What a container is for; the original's numbers."""
 
     image = 0
     imageGrayscale = 1
@@ -51,7 +51,7 @@ class ImageContainer:
     data : array or tuple of arrays
         See `Target`.
     filePath : str
-        The file that holds the data: relative to the pickle's folder for what 01 writes.
+        The file with the data: relative to the pickle's folder in pickles made by 01.
     state : LoadState
     imageType : InputType
     """
@@ -83,7 +83,7 @@ class Target:
 
 
 def _number_of(kind):
-    """What reads an enum34 of `kind`, by number; a number without a name stays one."""
+    """A function that reads an enum34 of `kind` by number; a number without a name is kept."""
     return lambda number: kind(number) if number in list(kind) else operator.index(number)
 
 
@@ -101,9 +101,9 @@ _ALLOWED = {
 
 @contextlib.contextmanager
 def writer(path, stream=False):
-    """Opens a pickle to be written sample by sample; gives the function that adds one.
+    """Opens a pickle to be written sample by sample; yields the function that adds one.
 
-    The samples written are not held in memory; the file is there, whole, when the block ends well.
+    Written samples are not kept in memory; the complete file appears when the block succeeds.
 
         with writer('trainData.pickle') as add:
             add(sample)
@@ -118,8 +118,8 @@ def writer(path, stream=False):
         def add(sample):
             starts.append(file.tell())
             data = pickle.dumps(sample, _PROTOCOL)
-            # In a list, the sample's own instructions between those that make and extend the list. Each
-            # numbers what it remembers from 0 on, so that a reader's memory holds one sample's, as ours does.
+            # In a list, the sample's own instructions between those that create and extend the list. Each
+            # sample numbers its memo from 0, so a reader's memo, like ours, only holds one sample's.
             file.write(data if stream else memoryview(data)[2:-1])
             file.write(b'' if stream else pickle.APPEND)
 
@@ -148,16 +148,16 @@ def read(path):
     Returns
     -------
     sequence of Target
-        A list; a `Stream`, which holds none of them in memory, where the file is one.
+        A list; if the file is a stream, a `Stream`, which keeps none of them in memory.
 
     Raises
     ------
     Unreadable
-        One sentence that names the file, where it is no whole pickle of samples, or asks for anything that
-        such a pickle does not need. Nothing was run.
+        If the file is not a complete pickle of samples, or asks for anything that such a pickle does not
+        need; the message names it. No code was run.
     """
     path = os.fspath(path)
-    size_of(path)  # there, and a file
+    size_of(path)  # checks that it is a file
     try:
         with open(path, 'rb') as file:
             if file.read(len(_header(0, 0))).startswith(_header(0, 0).partition(b'count')[0]):
@@ -178,7 +178,7 @@ def read(path):
 class Stream:
     """The samples of a stream, read one at a time: `len(stream)`, `stream[i]`, `for sample in stream`.
 
-    Threads may share one, and so may the processes of a fork.
+    Threads may share one, and so may forked processes.
     """
 
     def __init__(self, path):
@@ -212,7 +212,7 @@ class Stream:
 
 
 def _check(sample, name):
-    """Raises Unreadable if this is no whole sample; returns whether its size had to be assumed."""
+    """Raises Unreadable if this is not a complete sample; returns whether its size had to be assumed."""
     if not isinstance(sample, Target):
         raise Unreadable(f'{name} is a {type(sample).__name__}, not a sample')
     held = vars(sample)

@@ -1,10 +1,10 @@
-"""Films: frames in, and out of them a film of saliency maps, a film of overlays, or an image a frame.
+"""Films: predicts frames and writes a film of saliency maps, a film of overlays, or an image per frame.
 
-SalGAN knows no time: each frame is predicted as an image of its own, and its map has the same bytes as the
-map of that image.
+SalGAN does not model time: each frame is predicted as a separate image, and its map has the same bytes as
+that image's map.
 
-Maps are kept, as soon as they are predicted, in a progress file beside the output, so that a run that is
-killed resumes after its last frame. The films are encoded from what is kept there, under temporary names.
+Maps are saved as soon as they are predicted, in a progress file beside the output, so that a killed run
+resumes after its last frame. The films are encoded from the saved maps, under temporary names.
 """
 
 import array
@@ -30,10 +30,10 @@ from utils.outputs import FILMS, FORMATS, write_maps
 from utils.parallel import in_order
 from utils.predicting import predictions
 
-CODECS = {'mkv': 'FFV1', 'webm': 'VP90'}  # of the films that --format names
-MOST_PIXELS = 2**28  # of a frame, as of an image
+CODECS = {'mkv': 'FFV1', 'webm': 'VP90'}  # of the film formats in --format
+MOST_PIXELS = 2**28  # of a frame, as for an image
 _RECORD = struct.Struct('<II')  # of the progress file: bytes of the compressed map, their CRC-32
-_ESTIMATED = ('.mkv', '.webm')  # containers that hold a duration, from which the number of frames is rounded
+_ESTIMATED = ('.mkv', '.webm')  # containers with a duration, from which the number of frames is estimated
 
 
 class Film(NamedTuple):
@@ -43,11 +43,11 @@ class Film(NamedTuple):
     ----------
     path : str
     rows, columns : int
-        Of its frames, as OpenCV gives them: turned, where the film says so.
+        Of its frames, as OpenCV returns them: rotated if the film says so.
     rate : float
-        Frames a second; for a film of variable rate its mean.
+        Frames per second; for a film with a variable rate, its mean.
     frames : int
-        How many the container claims.
+        Number that the container claims.
     """
 
     path: str
@@ -58,7 +58,7 @@ class Film(NamedTuple):
 
 
 def probe(path):
-    """What a film says of itself.
+    """What a film's container says.
 
     Returns
     -------
@@ -109,24 +109,24 @@ def _open(path):
 
 
 def predict(film, paths, predictor, weights, batch_size=1, every=1, made_with=None, done=lambda frames: None):
-    """Predicts the frames of a film and writes what is asked for.
+    """Predicts the frames of a film and writes the requested formats.
 
     Parameters
     ----------
     film : Film
     paths : dict
-        Format -> path: of mkv and webm the film to write; of the formats of images the folder in which
-        they are written as 000001.png and so on, by their number in the film.
-    predictor : models.prediction.Predictor, or anything that is called as it is
+        Format -> path: for mkv and webm the film to write; for image formats the folder in which images are
+        written as 000001.png and so on, by their number in the film.
+    predictor : models.prediction.Predictor, or anything with the same call
         Also has its `width` and `height`.
     weights : str
         The predictor's file, for messages.
     batch_size : int
-        Frames at a time.
+        Frames per batch.
     every : int
-        Only each `every`-th frame is predicted, beginning with the first.
+        Only every `every`-th frame is predicted, beginning with the first.
     made_with : dict
-        What the maps depend on besides the film, such as the weights' sha256: maps that were kept of
+        What the maps depend on besides the film, such as the weights' sha256: saved maps that were made with
         anything else are not used.
     done : function of int
         Called with 1 for every frame that has its map.
@@ -141,7 +141,7 @@ def predict(film, paths, predictor, weights, batch_size=1, every=1, made_with=No
     Unreadable
         If the film cannot be opened, or another process predicts it into the same folder.
     HadToStop
-        If a map is not finite, or a film cannot be written whole.
+        If a map is not finite, or a film cannot be written completely.
     """
     size = predictor.width, predictor.height
     about = {'film': _identity(film.path), 'every': every, 'size': size, 'made with': made_with}
@@ -165,12 +165,12 @@ def predict(film, paths, predictor, weights, batch_size=1, every=1, made_with=No
                 writer.add(finished if name == 'mkv' else saliency_maps.overlay(image, finished))
             done(1)
 
-        # - what an earlier run predicted: the films are made of it again
+        # - maps predicted by an earlier run: the films are encoded from them again
         for saliency_map in kept.maps():
             add(saliency_map, frames.next(decode='webm' in writers))
 
-        # - predict, while a thread decodes the frames ahead and another one encodes those behind; a map is
-        # kept before the next one is predicted
+        # - predict, while one thread decodes ahead and another encodes behind; each map is saved before the
+        # next one is predicted
         decoded = in_order(lambda _: frames.source(), itertools.count(), 1, ahead=batch_size + 2)
         sources = itertools.takewhile(lambda source: source is not None, decoded)
 
@@ -205,7 +205,7 @@ def predict(film, paths, predictor, weights, batch_size=1, every=1, made_with=No
 
 
 def write_all(sources, targets, predictor, weights, batch_size=1, every=1, record=None):
-    """Predicts the films among what 03 was given.
+    """Predicts the films among the inputs of 03.
 
     Parameters
     ----------
@@ -214,11 +214,11 @@ def write_all(sources, targets, predictor, weights, batch_size=1, every=1, recor
         See `utils.outputs.plan`.
     predictor, weights, batch_size, every : see `predict`
     record : dict
-        What the maps are made with, see `utils.evaluation.provenance.record`.
+        Of the maps, see `utils.evaluation.provenance.record`.
 
     Yields
     ------
-    source, None or one sentence on why it has no maps, or not all: once each, in their order
+    source, None or one sentence on why it has no maps, or not all: once each, in order
     """
     names = ('version', 'weights_sha256', 'settings')
     made_with = {name: record[name] for name in names} if record else None
@@ -235,7 +235,7 @@ def write_all(sources, targets, predictor, weights, batch_size=1, every=1, recor
 
 
 def are_there(source, targets, every=1):
-    """Whether all maps of an image or a film are there: of a film as many images as it claims frames."""
+    """Whether all maps of an image or a film exist: for a film as many images as the frames it claims."""
     if not all(os.path.exists(target) for target in targets.values()):
         return False
     images = {name: folder for name, folder in targets.items() if name not in FILMS}
@@ -258,7 +258,7 @@ def _identity(path):
 
 
 class _Frames:
-    """The frames of a film, in order; `number` counts those that were read, the ones left out too."""
+    """The frames of a film, in order; `number` counts those that were read, including those left out."""
 
     def __init__(self, film, every):
         self.number = 0
@@ -282,7 +282,7 @@ class _Frames:
         return None
 
     def source(self):
-        """The next frame as an image to predict on, named by its number; None after the last."""
+        """The next frame as an image to predict, named by its number; None after the last."""
         image = self.next()
         if image is None:
             return None
@@ -292,13 +292,13 @@ class _Frames:
 
 
 class _Kept:
-    """The file of the maps predicted so far: a line of JSON that says of what, then a record a frame.
+    """The file of the maps predicted so far: a line of JSON that identifies them, then a record per frame.
 
     Parameters
     ----------
     path : str
     about : dict
-        What the maps depend on. A file that says something else is begun again.
+        What the maps depend on. A file for anything else is started again.
     size : (int, int)
         Width and height of the maps.
 
@@ -326,7 +326,7 @@ class _Kept:
         self._file.close()
 
     def maps(self):
-        """The maps that are there, uint8; what follows the last whole one, as a killed run leaves, is cut."""
+        """The saved maps, uint8; anything after the last complete one, left by a killed run, is cut off."""
         self._file.seek(0)
         end = len(self._header)
         if self._file.read(end) != self._header:
@@ -363,12 +363,12 @@ class _Kept:
 class _Writer:
     """A film of maps or overlays, written under a temporary name, read back, and moved into place.
 
-    The name needs no randomness: whoever writes holds the lock of the progress file beside it.
+    The name need not be random: the writer holds the lock of the progress file beside it.
     """
 
     def __init__(self, path, temporary, name, film, every):
         self._path, self._temporary, self._lossless = path, temporary, name == 'mkv'
-        # OpenCV drops the last row or column of an odd size; it is repeated instead
+        # OpenCV drops the last row or column of an odd size, so it is repeated
         self._odd = film.rows % 2, film.columns % 2
         size = film.columns + self._odd[1], film.rows + self._odd[0]
         codec = cv2.VideoWriter.fourcc(*CODECS[name])
@@ -392,7 +392,7 @@ class _Writer:
         self._writer.write(image if self._lossless else cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
 
     def finish(self):
-        """Reads the film back, since OpenCV says nothing of a full disk, and moves it into place."""
+        """Reads the film back, since OpenCV does not report a full disk, and moves it into place."""
         self._writer.release()
         try:
             capture = _open(self._temporary)
@@ -421,7 +421,7 @@ class _Writer:
 
 @contextlib.contextmanager
 def _silent():
-    """No stderr, whoever writes: OpenCV prints a line on VP9's name for which it has no switch."""
+    """Silences stderr: OpenCV prints a line on VP9's name that cannot be switched off."""
     kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nothing, 2)

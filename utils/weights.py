@@ -1,9 +1,9 @@
-"""Weights files: the released `.npz` layout, read with distrust and written whole.
+"""Weights files: the released `.npz` layout, read as untrusted input and written atomically.
 
-A file is what `numpy.savez` makes of a network's arrays: a zip archive of `arr_0.npy`, `arr_1.npy`, ..,
-float32, in the order of the layers. Anybody may have written it, so names, types and shapes are held
-against `utils.architecture` before any value is read, nothing is unpickled, and no more is read or allocated
-than that allows. All of it happens without Theano, whose import takes seconds.
+A file is what `numpy.savez` writes for a network's arrays: a zip archive of `arr_0.npy`, `arr_1.npy`, ..,
+float32, in the order of the layers. Anybody may have written it, so names, types and shapes are compared
+with `utils.architecture` before any value is read, nothing is unpickled, and no more is read or allocated
+than that allows. None of this needs Theano, whose import takes seconds.
 """
 
 import contextlib
@@ -20,13 +20,13 @@ from utils.architecture import GENERATOR, discriminator_layout, encoder_layout, 
 from utils.errors import Unreadable
 from utils.files import atomic_write
 
-MOST_UNITS = 4096  # of fc4: a file says how many it has, and must not make us allocate without bound
-LONGEST_HEADER = 1024  # bytes; numpy writes 80 or 128 for an array of these
-LONGEST_READ = 2**20  # bytes; also bounds the archive's directory, of which 54 arrays need 4000
+MOST_UNITS = 4096  # of fc4: the file states their number, which must not lead to unlimited allocation
+LONGEST_HEADER = 1024  # bytes; numpy writes 80 or 128 for these arrays
+LONGEST_READ = 2**20  # bytes; also limits the archive's directory, which needs 4000 for 54 arrays
 
 
 class WeightsError(Unreadable):
-    """A file that does not hold the weights asked for: names the file, what is wrong and what to do.
+    """A file that does not contain the requested weights: names the file, what is wrong and what to do.
 
     `reason` is the message without the file's name.
     """
@@ -42,8 +42,8 @@ class WeightsError(Unreadable):
 def read_generator(path):
     """Reads the 54 arrays of a generator.
 
-    Stored and compressed archives (`numpy.savez`, `numpy.savez_compressed`), big-endian float32 and
-    Fortran order are read, since the values are the same; the file's name and extension are of no account.
+    Stored and compressed archives (`numpy.savez`, `numpy.savez_compressed`), big-endian float32 and Fortran
+    order are accepted, since the values are the same; the file's name and extension do not matter.
 
     Parameters
     ----------
@@ -57,9 +57,10 @@ def read_generator(path):
     Raises
     ------
     WeightsError
-        If the file is missing, unreadable, no `.npz`, truncated or damaged, or if an array is missing,
-        too many, of another shape or type than float32, or holds a value that is not finite. The message
-        names the first array that is wrong: the first of wrong shape or type, else of wrong values.
+        If the file is missing, unreadable, not an `.npz`, truncated or damaged, or if an array is missing or
+        superfluous, has another shape or a type other than float32, or contains a value that is not finite.
+        The message names the first wrong array: the first with a wrong shape or type, otherwise with wrong
+        values.
     """
     return read(path, 'a generator', generator_layout())
 
@@ -75,14 +76,14 @@ def read_discriminator(path, width=256, height=192):
 def read_encoder(path):
     """Reads the first 26 arrays of `path`: a generator's, an encoder's or VGG-16's.
 
-    Returns and raises as `read_generator`, with the shapes of `architecture.encoder_layout`; what
-    follows the 26 in the file is not read.
+    Returns and raises as `read_generator`, with the shapes of `architecture.encoder_layout`; any further
+    arrays in the file are not read.
     """
     return read(path, 'an encoder', encoder_layout(), more_allowed=True)
 
 
 def what_it_looks_like(head):
-    """What a file that begins with the bytes `head` seems to be, in words; None if nothing known."""
+    """What a file that begins with the bytes `head` seems to be, in words; None if unknown."""
     for pattern, what in _LOOKS:
         if re.match(pattern, head, re.DOTALL):
             return what
@@ -119,7 +120,7 @@ def read(path, what, layout, more_allowed=False):
     layout : list of (layer, parameter, shape)
         See `utils.architecture`.
     more_allowed : bool
-        Whether the file may hold more arrays than these.
+        Whether the file may contain more arrays.
 
     Returns and raises as `read_generator`.
     """
@@ -152,7 +153,7 @@ def read(path, what, layout, more_allowed=False):
 
 
 class BoundedFile(io.FileIO):
-    """A file for `zipfile`, which would read at once as much as the archive says its directory has."""
+    """A file for `zipfile`, which would read a directory of whatever size the archive claims at once."""
 
     def read(self, size=-1):
         if size > LONGEST_READ:
@@ -161,7 +162,7 @@ class BoundedFile(io.FileIO):
 
 
 def _open(path):
-    """Opens `path`, which must be a regular file that begins as a zip archive does."""
+    """Opens `path`, which must be a regular file that begins like a zip archive."""
     try:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
@@ -191,7 +192,7 @@ def _open(path):
 def _directory(path, file, layout):
     try:
         return zipfile.ZipFile(file)
-    except Exception:  # a hostile one makes zipfile raise nearly anything
+    except Exception:  # on a hostile file zipfile may raise nearly anything
         size = os.fstat(file.fileno()).st_size
         arrays = sum(4 * np.prod([n or 1 for n in shape]) for _, _, shape in layout)
         raise WeightsError(
@@ -203,7 +204,7 @@ def _directory(path, file, layout):
 
 @contextlib.contextmanager
 def _reading(path, name):
-    """Whatever a damaged or hostile archive makes `zipfile`, `zlib` or numpy raise, as a WeightsError."""
+    """Turns whatever `zipfile`, `zlib` or numpy raise on a damaged or hostile archive into a WeightsError."""
     try:
         yield
     except (WeightsError, MemoryError):
@@ -216,7 +217,7 @@ def _reading(path, name):
 
 
 def _members(path, archive):
-    """The archive's members as {number in arr_N: ZipInfo}; checked but for how many they are."""
+    """The archive's members as {number in arr_N: ZipInfo}; everything but their number is checked."""
     members = {}
     for info in archive.infolist():
         match = re.fullmatch(r'arr_(0|[1-9][0-9]{0,6})\.npy', info.filename, re.ASCII)
@@ -246,7 +247,7 @@ def _members(path, archive):
 
 
 def _stray(archive, name):
-    """The message on a member that is no arr_N.npy."""
+    """The message on a member that is not an arr_N.npy."""
     names = archive.namelist()
     looks = ''
     if any(other.endswith('data.pkl') for other in names):
@@ -282,9 +283,9 @@ def _header(path, name, archive, info):
         version = np.lib.format.read_magic(head)
         read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}[version[0]]
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # numpy's on headers that Python 2 wrote
+            warnings.simplefilter('ignore')  # numpy's, on headers written by Python 2
             shape, fortran_order, dtype = read(head)
-    except Exception:  # the header is a Python expression, bounded above: its parser may raise anything
+    except Exception:  # the header is a Python expression of limited length: its parser may raise anything
         raise WeightsError(
             path, f'{name} has a header that is damaged, too long or not of numpy; download or copy it again'
         ) from None
@@ -299,7 +300,7 @@ def _header(path, name, archive, info):
 
 
 def _check_size(path, info, name, shape, fortran_order, dtype, start):
-    """The size that the archive declares must be that of the array, or unpacking has no bound."""
+    """Checks that the size declared in the archive is the array's; otherwise unpacking would be unlimited."""
     expected = start + int(np.prod(shape)) * dtype.itemsize
     if info.file_size != expected:
         raise WeightsError(
@@ -324,7 +325,7 @@ def _values(path, archive, info, name, shape, fortran_order, dtype, start):
     if fortran_order:
         array = np.ascontiguousarray(array.T)
     array = array.astype(np.float32, copy=False)
-    # note: deviation 9: the original takes what the file holds
+    # note: deviation 9: the original accepts whatever the file contains
     bad = array.size - np.count_nonzero(np.isfinite(array))
     if bad:
         nans = np.count_nonzero(np.isnan(array))
@@ -390,9 +391,9 @@ def write_npz(path, arrays):
 
 
 def flipped(arrays):
-    """A generator's 54 arrays with the decoder's filters turned round, and back again.
+    """A generator's 54 arrays with the decoder's filters flipped; a second call flips them back.
 
-    Lasagne convolves where PyTorch, ONNX and Caffe cross-correlate; VGG-16's filters came from Caffe, so that
+    Lasagne convolves, whereas PyTorch, ONNX and Caffe cross-correlate; VGG-16's filters came from Caffe, so
     only the decoder's differ.
     """
     flips = {layer.name for layer in GENERATOR if layer.flips}

@@ -1,7 +1,7 @@
-"""Converts the generator's weights for PyTorch and ONNX, and back from the forms in which they are passed on.
+"""Converts the generator's weights to PyTorch and ONNX, and back from the forms in which others share them.
 
-Needs NumPy and tqdm, and beside them only PyTorch or onnx, so that it runs in an environment of theirs. Only
-the decoder's filters are turned round: the encoder's are VGG-16's, which cross-correlates as both do.
+Needs only NumPy, tqdm, and PyTorch or onnx, so that it runs in an environment of theirs. Only the decoder's
+filters are flipped: the encoder's are VGG-16's, which cross-correlates as PyTorch and ONNX do.
 """
 
 import os
@@ -16,7 +16,7 @@ from utils.errors import CouldNotStart  # noqa: E402
 
 WEIGHTS = os.path.join(ROOT, 'weights', 'gen_modelWeights0090.npz')
 ENDINGS = {'torch': '.pt', 'onnx': '.onnx', 'npz': '.npz'}
-OPSET = 13  # of ONNX, of 2020
+OPSET = 13  # of ONNX, from 2020
 LARGEST = 2**28  # bytes of a PyTorch file; the arrays have half of that
 
 
@@ -25,7 +25,7 @@ def main():
     stem = os.path.splitext(os.path.basename(arguments.weights))[0]
     output = arguments.output or stem + ENDINGS[arguments.to]
     if os.path.exists(output) and os.path.realpath(output) == os.path.realpath(arguments.weights):
-        raise CouldNotStart(f'{output} would replace the weights it is made of; choose another --output')
+        raise CouldNotStart(f'{output} would replace the weights it is made from; choose another --output')
 
     from utils import weights
     from utils.files import make_folder
@@ -57,14 +57,14 @@ def parser():
         '--to',
         choices=list(ENDINGS),
         default='torch',
-        help='torch: the state dict of weights/torch_generator.py; onnx: a whole network, RGB in 0..255, '
-        'any number of images of any size of multiples of 16, to maps in 0..1; npz: from PyTorch back',
+        help='torch: the state dict of weights/torch_generator.py; onnx: the whole network, from any number '
+        'of RGB images in 0..255 whose sides are multiples of 16 to maps in 0..1; npz: back from PyTorch',
     )
     parser.add_argument(
         '--as-released',
         action='store_true',
-        help="with --to npz: the PyTorch file holds the decoder's filters as the released weights do, not "
-        'turned round as PyTorch needs them; a port that copied the arrays unturned computes other maps',
+        help="with --to npz: the PyTorch file has the decoder's filters as in the released weights, not "
+        'flipped as PyTorch needs them; a port that copied the arrays unflipped computes different maps',
     )
     parser.add_argument(
         '--output', metavar='FILE', help="(default: the weights' name with .pt, .onnx or .npz, here)"
@@ -81,7 +81,7 @@ def needed(name):
     except ImportError as error:
         package = {'torch': 'torch==2.13.0', 'onnx': 'onnx'}[name]
         raise CouldNotStart(
-            f'{name} is not usable in this Python ({error}): run this file by one that has it, as after '
+            f'{name} cannot be imported in this Python ({error}): use one that has it, as after '
             f'`python3 -m venv .venv-{name} && .venv-{name}/bin/pip install numpy tqdm {package}`'
         ) from None
 
@@ -110,13 +110,13 @@ def write_torch(path, arrays):
 def read_torch(path):
     """The 54 arrays of a state dict, in its own order; nothing but tensors is ever unpickled.
 
-    Names do not count, since every port has its own: the layers must come in the generator's order, with its
-    shapes. The state dict may lie under 'state_dict' in the file, as in a checkpoint.
+    Names are ignored, since every port has its own: the layers must come in the generator's order, with its
+    shapes. The state dict may be under 'state_dict' in the file, as in a checkpoint.
 
     Raises
     ------
     CouldNotStart
-        If it is not one, or the number of tensors, a shape, type or value is not a generator's.
+        If it is not a state dict, or the number of tensors, a shape, type or value is not a generator's.
     """
     from utils.architecture import generator_layout
     from utils.files import read_bytes
@@ -127,7 +127,7 @@ def read_torch(path):
 
     try:
         state = torch.load(io.BytesIO(data), map_location='cpu', weights_only=True)
-    except Exception:  # a damaged or hostile one makes PyTorch raise nearly anything
+    except Exception:  # on a damaged or hostile file PyTorch may raise nearly anything
         raise CouldNotStart(
             f'{path}: damaged, or not a file of tensors alone, as torch.save(network.state_dict(), ..) writes'
         ) from None
@@ -156,12 +156,12 @@ def read_torch(path):
 
 
 def read_folder(path):
-    """The 54 arrays of a folder of `arr_0.npy` .. `arr_53.npy`, as the released archive unpacks.
+    """The 54 arrays in a folder of `arr_0.npy` .. `arr_53.npy`, as unpacked from the released archive.
 
     Raises
     ------
     CouldNotStart
-        If one is missing, broken, or not of a generator's shape, type or values.
+        If one is missing or broken, or its shape, type or values are not a generator's.
     """
     import io
 
@@ -201,7 +201,7 @@ def checked(array, path, name, layer, shape):
 
 
 def write_onnx(path, arrays):
-    """The whole network, the mean colour included; batch, rows and columns are left open."""
+    """The whole network, including the mean colour; batch, rows and columns are variable."""
     import numpy as np
     from onnx import TensorProto, helper, numpy_helper
 
@@ -247,7 +247,7 @@ def write_onnx(path, arrays):
         [numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', OPSET)])
-    model.ir_version = 7  # the oldest that this operator set goes with
+    model.ir_version = 7  # the oldest that allows this operator set
     write_bytes(path, model.SerializeToString(), durable=True)
 
 

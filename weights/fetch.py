@@ -1,8 +1,8 @@
-"""Fetches the released weights into this folder, as `manifest.json` says; `make weights` runs it.
+"""Fetches the released weights into this folder, as listed in `manifest.json`; `make weights` runs it.
 
-A file is there whole and checked, or not at all. Where a checksum is published it is enforced. Where none
-is, the arrays are checked by their names, shapes, types and values, and the sha256 of the first file that
-passes is kept in `recorded.json` and enforced from then on.
+A file is either complete and verified or absent. A published checksum is enforced. If there is none, the
+names, shapes, types and values of the arrays are checked, and the sha256 of the first file that passes is
+recorded in `recorded.json` and enforced from then on.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from utils.command_line import say  # noqa: E402
 from utils.errors import CouldNotStart  # noqa: E402
 
 HERE = os.path.join(ROOT, 'weights')
-TRIES = 2  # at an address whose transfer breaks off; one that does not answer is asked once
+TRIES = 2  # at an address whose transfer breaks off; one that does not answer is tried once
 
 
 class Failed(Exception):
@@ -45,13 +45,13 @@ def main():
     with locked(folder):
         missing = [name for name in dict.fromkeys(names) if not is_there(folder, name, manifest[name])]
         if missing:
-            make_folder(folder)  # can it be written to? also clears away what a killed run left
+            make_folder(folder)  # is it writable? also removes what a killed run left
             fetch_all(folder, missing, manifest, arguments.timeout)
 
 
 def parser():
     parser = command_line.argument_parser(
-        'Fetches the released weights, checks them, and says what to do by hand where no address answers.'
+        'Fetches the released weights, checks them, and says what to do by hand if no address answers.'
     )
     parser.add_argument(
         'names',
@@ -63,7 +63,7 @@ def parser():
         '--manifest',
         metavar='FILE',
         default=os.path.join(HERE, 'manifest.json'),
-        help='what is fetched',
+        help='list of the files to fetch',
     )
     parser.add_argument('--output', metavar='DIR', default=HERE, help='where the files go')
     parser.add_argument(
@@ -71,7 +71,7 @@ def parser():
         metavar='SECONDS',
         type=command_line.positive,
         default=30,
-        help='give an address up when it is silent for so long',
+        help='give up on an address that is silent for this long',
     )
     return parser
 
@@ -85,11 +85,11 @@ def read_manifest(path):
     return manifest
 
 
-# --- what is there ---
+# --- existing files ---
 
 
 def is_there(folder, name, entry):
-    """Whether `name` is in `folder`, and sound; one that is not sound is an error and stays as it is."""
+    """Whether a valid `name` is in `folder`; an invalid one is an error and stays as it is."""
     path = os.path.join(folder, name)
     if not os.path.lexists(path):
         return False
@@ -104,7 +104,7 @@ def is_there(folder, name, entry):
         raise CouldNotStart(command_line.describe(error)) from None
     say(f'{path}: already there and sound')
     if not record:
-        with contextlib.suppress(OSError):  # a folder that is only read from, as in a container
+        with contextlib.suppress(OSError):  # a read-only folder, as in a container
             write_record(folder, name, sha256, 'put there by hand')
     return True
 
@@ -115,7 +115,7 @@ def verify(path, name, entry, record):
     Raises
     ------
     CouldNotStart
-        If its arrays are not those of the layout, or a checksum, published or recorded, is another.
+        If its arrays do not match the layout, or its checksum the published or recorded one.
     """
     import pooch
 
@@ -152,7 +152,7 @@ def published(entry):
 
 
 def recorded(folder, name):
-    """What recorded.json has on `name`: a dict with `sha256` and `from`; None if nothing."""
+    """The entry of `name` in recorded.json: a dict with `sha256` and `from`; None if there is none."""
     path = os.path.join(folder, 'recorded.json')
     record = read_json(path).get(name) if os.path.exists(path) else None
     if record is not None and not (isinstance(record, dict) and {'sha256', 'from'} <= set(record)):
@@ -185,7 +185,7 @@ def read_json(path):
 
 @contextlib.contextmanager
 def locked(folder):
-    """One fetch at a time in a folder; the system takes the lock back however a process ends."""
+    """Allows one fetch at a time in a folder; the system releases the lock however a process ends."""
     from utils import files
 
     try:
@@ -200,7 +200,7 @@ def locked(folder):
             os.close(descriptor)
 
 
-# --- what is not ---
+# --- missing files ---
 
 
 def fetch_all(folder, names, manifest, timeout):
@@ -221,7 +221,7 @@ def fetch_all(folder, names, manifest, timeout):
 
 
 def fetch(folder, name, entry, archives, stack, timeout):
-    """Tries the addresses of `name` in turn, and says what became of each; returns whether one did."""
+    """Tries the addresses of `name` in turn and reports each result; returns whether one succeeded."""
     from utils.files import atomic_write
 
     path = os.path.join(folder, name)
@@ -249,7 +249,7 @@ def fetch(folder, name, entry, archives, stack, timeout):
 
 
 def fetch_archive(folder, address, archives, stack, timeout):
-    """The archive at an address as an open file without a name, downloaded once for all that is in it."""
+    """The archive at an address as an open unnamed file, downloaded once for all its members."""
     url = address['archive']
     if url not in archives:
         file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (stays open for the next name)
@@ -265,13 +265,13 @@ def fetch_archive(folder, address, archives, stack, timeout):
 
 
 def discard(file):
-    """Closes `file`; what could not be written of it does not matter any more."""
+    """Closes `file`; data that could not be written no longer matter."""
     with contextlib.suppress(OSError):
         file.close()
 
 
 def download(url, file, largest, timeout):
-    """Downloads `url` into the open `file`; Failed if that does not work or gives over `largest` bytes."""
+    """Downloads `url` into the open `file`; raises Failed on failure or above `largest` bytes."""
     import pooch
     import requests
 
@@ -283,7 +283,7 @@ def download(url, file, largest, timeout):
     for attempt in range(1, TRIES + 1):
         file.seek(0)
         file.truncate()
-        # total: pooch asks for the bar's truth, which tqdm has only with a total; pooch sets the right one
+        # total: pooch tests the bar's truth, which tqdm defines only with a total; pooch sets the right one
         with command_line.progress(total=1, unit='B', unit_scale=True, desc=os.path.basename(url)) as bar:
             get = pooch.HTTPDownloader(progressbar=bar, chunk_size=2**16, timeout=(min(timeout, 10), timeout))
             try:
@@ -295,7 +295,7 @@ def download(url, file, largest, timeout):
 
 
 def reason(error, received):
-    """Why a download failed, in words; the exceptions' own are long and speak of pools."""
+    """Why a download failed, in words; the exceptions' own texts are long and mention pools."""
     import requests
 
     if received or isinstance(error, requests.exceptions.ChunkedEncodingError):
@@ -314,9 +314,9 @@ def reason(error, received):
 
 
 def unpack(archive, name, largest):
-    """Yields the bytes of the file `name`, in whatever folder of the zip archive it lies.
+    """Yields the bytes of the file `name`, in whatever folder of the zip archive it is.
 
-    Nothing is written under a name that the archive gives. Failed if it is not there, is larger than
+    Nothing is written under a name from the archive. Raises Failed if the file is missing, is larger than
     `largest` bytes, or cannot be unpacked.
     """
     from utils.weights import BoundedFile, what_it_looks_like
@@ -341,7 +341,7 @@ def unpack(archive, name, largest):
                     yield chunk
     except Failed:
         raise
-    except Exception as error:  # of a damaged or hostile archive zipfile makes nearly anything
+    except Exception as error:  # on a damaged or hostile archive zipfile may raise nearly anything
         archive.seek(0)
         looks = what_it_looks_like(archive.read(1024))
         raise Failed(f'not a sound archive ({looks or error or type(error).__name__})') from None

@@ -1,11 +1,11 @@
-"""Writes random weights that the whole generator can be trained from without VGG-16's.
+"""Writes random weights from which the whole generator can be trained without VGG-16's.
 
-The original's own start, GlorotUniform with gain 1, shrinks what passes through a ReLU layer to about 0.7 of
-it; it serves a decoder behind VGG-16's encoder, but through all 27 layers nothing is left. Here every layer
-is a linear map with its mirror image: of a signal s the channels hold ReLU(s) and ReLU(-s), and the next
-layer takes their difference. With orthogonal maps, in the middle of the filters only, the network begins
-as a linear one that shrinks and smooths nothing but where it pools, and all gradients have about
-one size.
+The original's initialisation, GlorotUniform with gain 1, shrinks a signal to about 0.7 of its size in each
+ReLU layer; this works for a decoder behind VGG-16's encoder, but after all 27 layers nothing is left. Here
+every layer is a linear map with its mirror image: for a signal s the channels hold ReLU(s) and ReLU(-s), and
+the next layer takes their difference. With orthogonal maps, only in the centre of the filters, the network
+starts as a linear one that neither shrinks nor smooths, except where it pools, and all gradients have about
+the same size.
 
 References
 ----------
@@ -20,9 +20,9 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from utils.command_line import argument_parser, run, say, whole  # noqa: E402
 
-BRIGHTNESS = 40  # colours less their mean are divided by this: about what they differ by in photographs
-OUTPUT_SPREAD = 0.02  # standard deviation of the output's W: the first maps hardly differ
-OUTPUT_LOGIT = -3  # and are about as bright as saliency maps of SALICON, 1 / (1 + e^3)
+BRIGHTNESS = 40  # divides colours minus their mean: about their spread in photographs
+OUTPUT_SPREAD = 0.02  # standard deviation of the output's W: the first maps are nearly flat
+OUTPUT_LOGIT = -3  # and about as bright as SALICON's saliency maps, 1 / (1 + e^3)
 
 
 def arrays(seed):
@@ -42,7 +42,7 @@ def arrays(seed):
         else:
             more, fewer = max(filters, channels), min(filters, channels)
             half = np.linalg.qr(random.randn(more // 2, fewer // 2))[0]  # orthonormal columns
-            if filters < channels:  # what is left keeps the mean square of the signal
+            if filters < channels:  # keeps the mean square of the signal
                 half = half.T * np.sqrt(channels / filters)
             W[:, :, 1, 1] = np.block([[half, -half], [-half, half]])
         values += [W.astype('float32'), b.astype('float32')]
@@ -53,7 +53,7 @@ def main():
     parser = argument_parser('Writes random weights that the whole generator can be trained from.')
     option = parser.add_argument
     option('--output', default='weights/random_modelWeights.npz', metavar='FILE', help='the .npz to write')
-    option('--seed', type=whole, default=0, metavar='N', help='another one, other weights')
+    option('--seed', type=whole, default=0, metavar='N', help='each seed gives other weights')
     options = parser.parse_args()
 
     from utils.files import make_folder

@@ -1,21 +1,21 @@
 """Writes a stand-in for the generator's weights: not SalGAN's weights, for trying the pipeline.
 
-Nothing in it is learned: every array is derived below, from a few constants that were chosen by hand. The
-network that it makes computes a classical saliency map: contrast between a place and its surround in light
-and colour, compared with the contrast all around, and a bias to the centre. From the image to the map:
+Nothing in it is learned: every array is derived below, from a few constants chosen by hand. The resulting
+network computes a classical saliency map: the contrast of luminance and colour between a place and its
+surround, compared with the contrast around it, and a centre bias. From the image to the map:
 
 1. conv1_1 to conv4_3 hold the image as three opponent pairs of channels: light and dark, red and green, blue
    and yellow. A pair adds up to 1, so that ReLU and max pooling treat both signs of its difference alike:
-   after a pool, half of max p - max q is the middle between the largest and the smallest of the p - q pooled.
+   after a pool, half of max p - max q is midway between the largest and the smallest of the pooled p - q.
    At 1/2, 1/4 and 1/8 of the image's size the difference between every pair and its surround is added to
    one channel, `contrast`, which is smoothed and pooled on the way down.
 2. conv5_1 to uconv5_1, with 16 x 12 places for an image of 256 x 192, take the logarithm of the contrast and
-   subtract its mean over a wide surround: a place is judged by its ratio to what is around, so that dull and
-   gaudy images give maps of about the same range. Since the sigmoid at the end is an exponential where it is
-   small, sums here become products in the map. Such a sum is the centre bias: the logarithm of a Gaussian.
-   Convolutions pad with zeros, which tells them where the borders are: what is 1 everywhere lacks a
-   neighbour there, the next layer finds the places beside those, and so on inwards.
-3. uconv4_3 to output smooth the map as it grows, and put it through the sigmoid.
+   subtract its mean over a wide surround: a place is judged by its ratio to its surround, so that dull and
+   colourful images give maps of about the same range. Since the final sigmoid is an exponential where it is
+   small, sums here become products in the map. The centre bias is such a sum: the logarithm of a Gaussian.
+   Convolutions pad with zeros, which reveals the borders: a channel that is 1 everywhere lacks a neighbour
+   there, the next layer finds the places beside those, and so on inwards.
+3. uconv4_3 to output smooth the map as it is upscaled, and apply the sigmoid.
 
 All kernels are symmetric, so it does not matter that the decoder flips them and the encoder does not.
 
@@ -35,7 +35,7 @@ from utils.errors import CouldNotStart  # noqa: E402
 
 WHAT = "a stand-in: not SalGAN's weights, for trying the pipeline"
 
-# What a pair differs by: factors of red, green and blue in 0..255, and a constant, which give -1..1.
+# The difference of each pair: factors of red, green and blue in 0..255, and a constant, giving -1..1.
 PAIRS = {
     ('light', 'dark'): ((2 / 765, 2 / 765, 2 / 765), -1),
     ('red', 'green'): ((1 / 255, -1 / 255, 0), 0),
@@ -43,19 +43,19 @@ PAIRS = {
 }
 MEAN_COLOUR = MEAN_BGR[::-1]  # red, green, blue: the network subtracts it first
 
-# Chosen by looking at the maps of ten photographs and at their scores, a few values of each tried. Their
-# contrast in colour is about a fifth of that in light: the weights make all pairs count alike.
+# Chosen by looking at the maps of ten photographs and their scores, after trying a few values of each. The
+# contrast in colour is about a fifth of that in luminance: the weights make all pairs count alike.
 PAIR_WEIGHTS = {'light': 1, 'dark': 1, 'red': 5, 'green': 5, 'blue': 5, 'yellow': 5}
-NOISE = 0.05  # contrast of no account; the logarithm is log2(1 + contrast / NOISE)
-SURROUND = 0.8  # of the surround's logarithm, what is subtracted
-USUAL = 2  # a usual logarithm, taken to hold outside the image
+NOISE = 0.05  # negligible contrast; the logarithm is log2(1 + contrast / NOISE)
+SURROUND = 0.8  # the share of the surround's logarithm that is subtracted
+USUAL = 2  # a typical logarithm, assumed outside the image
 GAIN = 3  # of the map's logit, for twice the contrast
 CENTRE = 0.25  # standard deviation of the centre bias, in widths and heights of the image
-LEVEL = -0.8  # logit in the centre of the image, where the contrast is usual and as in the surround
-FLOOR = -5  # smallest logit, also taken to hold outside the image
+LEVEL = -0.8  # logit in the centre of the image, for a typical contrast there and in the surround
+FLOOR = -5  # smallest logit, also assumed outside the image
 
-OCTAVES = 7  # where the logarithm ends: contrast in photographs seldom reaches 2 ** 5 * NOISE
-GRID = 16, 12  # places of the coarsest layers, for 256 x 192
+OCTAVES = 7  # upper end of the logarithm: contrast in photographs seldom reaches 2 ** 5 * NOISE
+GRID = 16, 12  # places in the coarsest layers, for 256 x 192
 
 ONE = ((1,),)
 DOT = ((0, 0, 0), (0, 1, 0), (0, 0, 0))
@@ -80,7 +80,7 @@ def network():
 
 
 def channel(terms, bias=0):
-    """A term (factor, kernel, name) convolves a channel of the layer before with `factor * kernel`."""
+    """A term (factor, kernel, name) convolves a channel of the previous layer with `factor * kernel`."""
     return terms, bias
 
 
@@ -96,7 +96,7 @@ def opponents():
 
 
 def carried(before):
-    """The pairs as they are; what there is of contrast in the layer before, smoothed and added up."""
+    """The pairs unchanged; all contrast of the previous layer, smoothed and summed."""
     layer = {'one': channel([], 1), 'contrast': channel(gathered(before))}
     for pair in PAIRS:
         for name in pair:
@@ -110,9 +110,9 @@ def gathered(before):
 
 
 def restored(before):
-    """After a pool: the pairs add up to 1 again. Beside them '~', their means over 3 x 3 places.
+    """After a pool: makes the pairs add up to 1 again; '~' are their means over 3 x 3 places.
 
-    '~one' is less than 1 at the borders: by the part that the zeros outside have in the other means.
+    '~one' is less than 1 at the borders, by the share of the outside zeros in the other means.
     """
     layer = {'one': channel([], 1), '~one': channel([(1, BOX, 'one')]), 'contrast': channel(gathered(before))}
     for pair in PAIRS:
@@ -123,10 +123,10 @@ def restored(before):
 
 
 def contrasts(before):
-    """The pairs' differences less those of the surround, 5 x 5 places: 'more p' where p has the upper hand.
+    """The pairs' differences minus those of the surround, 5 x 5 places: 'more p' where p dominates.
 
-    Zeros outside the image are no contrast. They change a difference by their part in it times at most 1,
-    and that much is taken off at the borders.
+    Zeros outside the image are not contrast. They change a difference by their share in it times at most 1,
+    which is subtracted at the borders.
     """
     layer = carried(before)
     border = [(-1, BLUR, 'one'), (1, BOX, '~one')]
@@ -147,7 +147,7 @@ def pieces():
 
 
 def logarithm():
-    """conv5_2: straight lines between the whole values: each piece adds what the slope changes by there."""
+    """conv5_2: linear interpolation between the whole values: each piece adds the change of slope there."""
     slopes = [0] + [1 / (NOISE * 2**octave) for octave in range(OCTAVES)] + [0]
     changes = [(new - old, f'above {octave}') for octave, (old, new) in enumerate(zip(slopes, slopes[1:]))]
     here = [(change, DOT, piece) for change, piece in changes]
@@ -156,13 +156,13 @@ def logarithm():
 
 
 def surround(step):
-    """conv5_3 to uconv5_2: the surround widens by a place on every side."""
+    """conv5_3 to uconv5_2: the surround grows by one place on every side."""
     around = [(1, BOX, 'around')] + outside()
     return {'octaves': channel([(1, DOT, 'octaves')]), 'around': channel(around), **inwards(step)}
 
 
 def outside():
-    """What turns the zeros outside into USUAL in a mean over 3 x 3 places."""
+    """Turns the outside zeros into USUAL in a mean over 3 x 3 places."""
     return [(USUAL, DOT, 'one'), (-USUAL, BOX, 'one')]
 
 
@@ -177,18 +177,18 @@ def inwards(step, columns='columns', rows='rows'):
 
 
 def centre(step):
-    """The centre bias so far, and what it rises by at the `step`-th place from the border."""
+    """The centre bias so far, plus its increase at the `step`-th place from the border."""
     return [(1, DOT, 'centre'), (rise(step, GRID[0]), DOT, 'columns'), (rise(step, GRID[1]), DOT, 'rows')]
 
 
 def rise(step, places):
-    """By how much the logarithm of the Gaussian is greater than one place further out."""
+    """By how much the Gaussian's logarithm exceeds that one place further out."""
     outer, inner = (((place + 0.5) / places - 0.5) / CENTRE for place in (step - 1, step))
     return (outer**2 - inner**2) / 2
 
 
 def judged():
-    """uconv5_1: the logit above the floor; the surround has 11 x 11 places by now."""
+    """uconv5_1: the logit above the floor; by now the surround has 11 x 11 places."""
     highest = sum(rise(step, places) for places in GRID for step in range(1, 6))
     level = LEVEL - FLOOR - highest - GAIN * (1 - SURROUND) * USUAL
     around = [(1, BOX, 'around')] + outside()

@@ -1,4 +1,4 @@
-"""The generator in PyTorch, for what `weights/convert.py --to torch` writes.
+"""The generator in PyTorch, for the weights that `weights/convert.py --to torch` writes.
 
 generator = Generator()
 generator.load_state_dict(torch.load('generator.pt', weights_only=True))

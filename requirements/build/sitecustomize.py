@@ -1,5 +1,5 @@
-"""On PYTHONPATH while Theano 1.0.5's wheel is built on Python 3.12 and newer, whose configparser lost a class
-that its setup script asks for."""
+"""On PYTHONPATH while Theano 1.0.5's wheel is built on Python 3.12 and newer: its setup script uses a class
+that configparser no longer has."""
 
 import configparser
 

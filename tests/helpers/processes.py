@@ -16,8 +16,17 @@ import tempfile
 from multiprocessing import forkserver
 from pathlib import Path
 
+import utils  # noqa: F401  (it sets variables of OpenCV's, which must not look like a test's)
+
 # not looked at by an import, or set by backend when it is imported
-HARMLESS = {'OMP_NUM_THREADS', 'OMP_WAIT_POLICY', 'PYTEST_CURRENT_TEST', 'CPATH', 'THEANO_FLAGS'}
+HARMLESS = {
+    'OMP_NUM_THREADS',
+    'OPENBLAS_NUM_THREADS',
+    'OMP_WAIT_POLICY',
+    'PYTEST_CURRENT_TEST',
+    'CPATH',
+    'THEANO_FLAGS',
+}
 ADDED = {
     'cxx',
     'floatX',

@@ -1,5 +1,5 @@
-"""Work spread over processes of this and other machines, by dask.distributed, on disks that all of them see.
+"""Spreads work over processes on this and other machines, with dask.distributed, on disks shared by all.
 
-A task is a chunk of images by their paths: what is in them crosses neither the client nor the scheduler. dask
-is imported when a scheduler is asked for, and not before.
+A task is a list of image paths: image data pass through neither the client nor the scheduler. dask is only
+imported when a scheduler is requested.
 """

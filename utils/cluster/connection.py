@@ -1,4 +1,4 @@
-"""The way to workers: a scheduler that is there, or one of our own with its workers on this machine."""
+"""Connects to workers: through an existing scheduler, or through our own with workers on this machine."""
 
 import contextlib
 import json
@@ -17,8 +17,8 @@ from utils.cluster.options import TLS, current_folder
 from utils.command_line import one_line, say
 from utils.errors import CouldNotStart
 
-PATIENCE = 300  # seconds that are waited for a worker
-CONNECT = 20  # seconds that are waited for a scheduler
+PATIENCE = 300  # seconds to wait for a worker
+CONNECT = 20  # seconds to wait for a scheduler
 HOW = 'start them on each machine with `python -m utils.cluster.worker`'
 
 
@@ -31,11 +31,11 @@ class Cluster(NamedTuple):
     where : str
         The scheduler, for messages.
     job : str
-        A name of its own for what is done here.
+        A unique name for this work.
     folder : str
-        The current one, in which the workers work, too: paths and messages are the same as here.
+        The current folder, in which the workers work too: paths and messages are the same as here.
     refused, seen : set of str
-        Addresses of the workers that were said to be of no use, and of all others that there ever were.
+        Addresses of the workers that were reported as unusable, and of all other workers seen so far.
     """
 
     client: Any
@@ -48,7 +48,7 @@ class Cluster(NamedTuple):
 
 @contextlib.contextmanager
 def connected(options):
-    """A `Cluster` by the options of `add_scheduler`, with at least one worker of this version.
+    """A `Cluster` for the options of `add_scheduler`, with at least one worker of this version.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def connected(options):
     from distributed import Client
 
     for name in logging.root.manager.loggerDict:
-        if name.startswith('distributed'):  # what matters is said in our words
+        if name.startswith('distributed'):  # we report what matters ourselves
             logging.getLogger(name).setLevel(logging.CRITICAL)
     settings: dict[str, Any] = {'distributed.comm.timeouts.connect': f'{CONNECT}s'}
     with contextlib.ExitStack() as stack, warnings.catch_warnings():
@@ -82,13 +82,13 @@ def connected(options):
 
 
 def _close(client):
-    with contextlib.suppress(Exception):  # a scheduler that has gone away cannot be taken leave of
+    with contextlib.suppress(Exception):  # the scheduler may have gone away
         client.close(timeout=5)
 
 
 @contextlib.contextmanager
 def _local(text):
-    """A scheduler and so many workers in processes of this machine, which no other can reach."""
+    """A scheduler and this many workers in processes on this machine, unreachable from others."""
     import dask
     from distributed import LocalCluster
 
@@ -96,8 +96,8 @@ def _local(text):
     configuration, environment = processes.configuration(number), processes.environment(number)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_as_before(environment))  # dask sets it here, too, for its processes to inherit
-        # a Ctrl-C goes to all processes of a terminal and is this one's to deal with, once they have started;
-        # the tracker's own start would unblock it again
+        # Ctrl-C goes to all processes of a terminal, but only this one must handle it once they have started;
+        # starting the tracker would unblock it again
         resource_tracker.ensure_running()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:
@@ -120,13 +120,13 @@ def _local(text):
 
 
 def _end(cluster):
-    with contextlib.suppress(Exception):  # a worker that was killed while it was asked to end
+    with contextlib.suppress(Exception):  # a worker may be killed while it is asked to end
         cluster.close(timeout=10)
 
 
 @contextlib.contextmanager
 def _as_before(names):
-    """Leaves these environment variables as they were."""
+    """Restores these environment variables afterwards."""
     before = {name: os.environ.get(name) for name in names}
     try:
         yield
@@ -139,7 +139,7 @@ def _as_before(names):
 
 
 def _address(options):
-    """The scheduler's address: as it was given, or out of the scheduler file, which is waited for."""
+    """The scheduler's address: as given, or from the scheduler file, for which it waits."""
     if options.scheduler:
         return options.scheduler
     path, deadline = options.scheduler_file, time.monotonic() + PATIENCE
@@ -154,7 +154,7 @@ def _address(options):
                     f'{path}: there is none; `dask scheduler --scheduler-file` writes it'
                 ) from None
         except (OSError, ValueError, LookupError, TypeError) as error:
-            # the scheduler writes it in place, so that it may be half there at first
+            # the scheduler writes it in place, so it may be incomplete at first
             if not isinstance(error, ValueError) or time.monotonic() > deadline - PATIENCE + 5:
                 raise CouldNotStart(f'{path}: not the file of a scheduler: {error}') from None
         if not said:
@@ -181,7 +181,7 @@ def _security(options):
 
 
 def workers(cluster):
-    """The addresses of the workers that can be given something to do; the others are said, once each."""
+    """The addresses of the usable workers; each of the others is reported once."""
     usable = []
     for address, about in cluster.client.scheduler_info(n_workers=-1)['workers'].items():
         why = version.refusal(address, about['resources'])
@@ -195,7 +195,7 @@ def workers(cluster):
 
 
 def wait_for_workers(cluster, error):
-    """The workers, of which there is at least one; raises `error`, one sentence, where none comes."""
+    """The workers, at least one; raises `error`, with one sentence, if none appears."""
     began, said = time.monotonic(), False
     while not (usable := workers(cluster)):
         waited = time.monotonic() - began
@@ -211,12 +211,12 @@ def wait_for_workers(cluster, error):
 
 
 def look_around(cluster, **what):
-    """Sees that all workers see the same files as this process; see `tasks.look`.
+    """Checks that all workers see the same files as this process; see `tasks.look`.
 
     Raises
     ------
     CouldNotStart
-        One sentence on each that does not.
+        If some do not; the message has one sentence on each.
     """
     usable = workers(cluster)
     found = cluster.client.run(tasks.look, cluster.folder, workers=usable, on_error='ignore', **what)
@@ -226,7 +226,7 @@ def look_around(cluster, **what):
 
 
 def tidy(cluster, folders):
-    """Removes what workers that died were writing in `folders`, on each machine that has others left."""
+    """Removes unfinished files of dead workers in `folders`, on each machine that still has other workers."""
     left = workers(cluster)
     if cluster.seen - set(left):
         one_of_each = {urllib.parse.urlsplit(address).hostname: address for address in left}

@@ -1,4 +1,4 @@
-"""The options that name a scheduler. Imports nothing that takes time, so that `--help` answers at once."""
+"""The options that name a scheduler. Imports nothing slow, so that `--help` answers at once."""
 
 import argparse
 import importlib.util
@@ -11,7 +11,7 @@ TLS = ('tls_ca_file', 'tls_cert', 'tls_key')
 
 
 def scheduler(text):
-    """'local', 'local:3' or 'tcp://HOST:PORT', as --scheduler is written."""
+    """'local', 'local:3' or 'tcp://HOST:PORT', the value of --scheduler."""
     if re.fullmatch(r'local(:[1-9]\d*)?|(tcp|tls)://\S+:\d+', text):
         return text
     raise argparse.ArgumentTypeError(
@@ -20,13 +20,13 @@ def scheduler(text):
 
 
 def add_scheduler(parser):
-    """Adds where the work is done, if not in this process."""
+    """Adds the options for working outside this process."""
     option = parser.add_argument_group('several machines (docs/cluster.md)').add_argument
     option(
         '--scheduler',
         type=scheduler,
         metavar='WHERE',
-        help='tcp://HOST:PORT of a dask scheduler, or local:N for N processes here, local for one a core '
+        help='tcp://HOST:PORT of a dask scheduler, or local:N for N processes here, local for one per core '
         '(default: this process, with threads)',
     )
     option(
@@ -42,14 +42,14 @@ def add_scheduler(parser):
 
 
 def is_asked_for(options):
-    """Whether the work is to be done elsewhere than in this process."""
+    """Whether the work is to be done outside this process."""
     return bool(options.scheduler or options.scheduler_file)
 
 
 def check(options, **without):
-    """Raises CouldNotStart for options that do not go together.
+    """Raises CouldNotStart for options that exclude each other.
 
-    `without`: options that need everything in this process, and one sentence on each: {'snapshots': 'why'}.
+    `without`: options that only work in this process, with the reason for each: {'snapshots': 'why'}.
     """
     tls = [name for name in TLS if getattr(options, name)]
     if not is_asked_for(options):
@@ -73,7 +73,7 @@ def check(options, **without):
 
 
 def dask_is_there():
-    """Raises CouldNotStart where dask.distributed is not installed."""
+    """Raises CouldNotStart if dask.distributed is not installed."""
     if importlib.util.find_spec('distributed') is None:
         raise CouldNotStart(
             'a scheduler needs dask.distributed, which this environment lacks: install it with `make cluster`'
@@ -85,9 +85,9 @@ def _spelt(name):
 
 
 def current_folder():
-    """The current folder as other machines find it: by the name that the shell has for it, if it has one.
+    """The current folder under the name by which other machines find it: the shell's, if it has one.
 
-    A home that is mounted when it is entered has a name of its own on each machine beside the common one.
+    An automounted home has a machine-specific name besides the common one.
     """
     here, named = os.getcwd(), os.environ.get('PWD', '')
     if os.path.isabs(named) and os.path.isdir(named) and os.path.samefile(named, here):

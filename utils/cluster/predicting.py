@@ -1,4 +1,4 @@
-"""03 on workers: they read images and write maps themselves; what they say of them comes back."""
+"""03 on workers: they read images and write maps themselves, and only messages come back."""
 
 import contextlib
 import functools
@@ -22,9 +22,9 @@ def predict(sources, targets, options, network=NETWORK):
     Parameters
     ----------
     sources, targets : see `utils.predicting.write_all`
-        By names that the workers have, too.
+        With paths that are valid on the workers too.
     options : Namespace
-        Of 03.
+        The options of 03.
     network : str
         The module of the network, which only workers import; see `models.worker`.
 
@@ -82,9 +82,9 @@ def predict_chunk(settings, chunk, shared, go_on):
 
 @functools.lru_cache(maxsize=1)
 def _predictor(network, path, sha256, size):
-    """The network with its weights: once for all tasks of a worker.
+    """The network with its weights: loaded once for all tasks of a worker.
 
-    On a machine where nothing is compiled yet one worker does that, while the others wait.
+    On a machine where nothing has been compiled yet, one worker compiles while the others wait.
     """
     from utils import weights
 

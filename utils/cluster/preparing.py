@@ -13,9 +13,9 @@ from utils.parallel import in_order
 
 
 def make_pngs(data_set, options):
-    """Has the PNGs of a data set made by the workers that `options` name.
+    """Lets the workers that `options` name make the PNGs of a data set.
 
-    What is wrong with an image is said when its turn comes for the pickles, and not here.
+    Problems with an image are reported later, when it is added to the pickles.
 
     Raises
     ------
@@ -28,7 +28,7 @@ def make_pngs(data_set, options):
 
     records, without = data_set.records, copy.copy(data_set)
     without.records = []
-    shared = cloudpickle.dumps(without)  # it may hold functions that were made in others
+    shared = cloudpickle.dumps(without)  # it may contain nested functions
     settings = options.output, options.size
     with connected(options) as cluster, progress(total=len(records), unit='image', desc='PNGs') as bar:
         first = next(record.image for record in records if record.image)

@@ -1,16 +1,16 @@
-"""Workers as processes of a machine: how many cores each has, and what dask is to leave alone."""
+"""Workers as processes on a machine: how many cores each has, and what dask must not change."""
 
 import os
 
 TASKS = 'utils.cluster.tasks'  # loaded by each of them when it starts
-SHARE = 'SALGAN_WORKERS_HERE'  # how many workers of one start there are on a machine
+SHARE = 'SALGAN_WORKERS_HERE'  # how many workers were started together on a machine
 
 
 def environment(workers):
-    """The environment of each of so many workers on this machine.
+    """The environment of each of this many workers on this machine.
 
-    Threads: the cores divided by the workers, unless the user has set OMP_NUM_THREADS. dask would set it to
-    1, and have freed memory given back to the kernel at once, which an image's arrays then pay for.
+    The number of threads is the cores divided by the workers, unless the user has set OMP_NUM_THREADS. dask
+    would set it to 1, and return freed memory to the kernel at once, which makes images' arrays slow.
     """
     threads = os.environ.get('OMP_NUM_THREADS') or str(max(1, cores() // workers))
     return {'OMP_NUM_THREADS': threads, 'OPENBLAS_NUM_THREADS': '1', SHARE: str(workers)}
@@ -21,5 +21,5 @@ def cores():
 
 
 def configuration(workers):
-    """dask's configuration for it."""
+    """dask's configuration for this environment."""
     return {'distributed.nanny.pre-spawn-environ': environment(workers)}

@@ -1,4 +1,4 @@
-"""04 on workers: they read the maps; what comes back are scores, and what crosses over once is fixations."""
+"""04 on workers: the fixations are sent to them once, they read the maps, and return the scores."""
 
 import os
 import pickle
@@ -19,7 +19,7 @@ def score_all(items, count, truth, settings, options):
     ----------
     items : iterable of (stem, path of the map)
     options : Namespace
-        Of 04.
+        The options of 04.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def score_all(items, count, truth, settings, options):
 
 
 def make_union(truth, settings):
-    """Makes the union of all fixations that the metrics need: once, in the size of most images."""
+    """Computes the union of all fixations that the metrics need: once, at the size of most images."""
     if 'sAUC' in settings.metrics and (settings.protocol == 'salicon' or not settings.others):
         sizes = Counter(image.size for image in truth.images.values())
         truth.counts(sizes.most_common(1)[0][0])

@@ -1,4 +1,4 @@
-"""What runs on a worker: a chunk of work at a time, given up between two images when it is told to stop."""
+"""The code that runs on a worker: one chunk of work at a time, abandoned between images on request."""
 
 import asyncio
 import functools
@@ -12,36 +12,35 @@ import threading
 from utils import files
 from utils.errors import HadToStop, Unreadable
 
-_stopped: set = set()  # jobs that were given up
-_running: set = set()  # those of the chunks that are being worked on
+_stopped: set = set()  # abandoned jobs
+_running: set = set()  # jobs of the chunks in progress
 
 
 class Stopped(Exception):
-    """The job was given up in the middle of a chunk."""
+    """The job was abandoned in the middle of a chunk."""
 
 
 def dask_setup(worker):
     """Called by dask when a worker starts, since it is started with this module as --preload."""
-    # A Ctrl-C in a terminal goes to all processes in it; the one that was started there ends the others.
+    # Ctrl-C in a terminal goes to all its processes; the one that was started there ends the others.
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def perform(name, job, folder, settings, chunk, shared=None):
-    """Calls the function of the dotted `name` with a chunk.
+def perform(task, shared=None):
+    """Calls a function with a chunk.
 
     Parameters
     ----------
-    name : str
-        Of a function of (settings, chunk, shared, go_on). It calls `go_on()` before each image, which raises
-        `Stopped`. By name, so that the client need not import what only workers use.
-    job : str
-        To which the chunk belongs.
-    folder : str
-        The client's current one.
-    settings, chunk, shared :
+    task : bytes
+        Pickled (name, job, folder, settings, chunk). `name` is that of a function of (settings, chunk,
+        shared, go_on), with dots: the client need not import what only workers use. It calls `go_on()`
+        before each image, which raises `Stopped`. `job` is what the chunk belongs to, `folder` the client's
+        current one.
+    shared :
         Handed through.
     """
+    name, job, folder, settings, chunk = pickle.loads(task)
 
     def go_on():
         if job in _stopped:
@@ -65,7 +64,7 @@ def perform(name, job, folder, settings, chunk, shared=None):
 
 
 def _enter(folder):
-    """Makes the client's current folder this worker's, which does one task at a time."""
+    """Changes this worker, which does one task at a time, to the client's current folder."""
     try:
         os.chdir(folder)
     except OSError as error:
@@ -77,7 +76,7 @@ def _not_shared(path, why):
 
 
 async def stop(job):
-    """Tells this worker to give `job` up, and waits until it has: a few images at most."""
+    """Tells this worker to abandon `job`, and waits until it has: a few images at most."""
     _stopped.add(job)
     for _ in range(200):
         if job not in _running:
@@ -86,21 +85,21 @@ async def stop(job):
 
 
 def look(folder, paths=(), weights=None, probe=None):
-    """Whether this worker sees what the client does, on a disk that both share.
+    """Whether this worker sees the same files as the client, on a shared disk.
 
     Parameters
     ----------
     folder : str
-        The client's current one.
+        The client's current folder.
     paths : list of path
-        That must be there.
+        These must exist.
     weights : (path, sha256), optional
     probe : path, optional
-        A file that the client has just written where the results go; this writes another beside it.
+        A file that the client has just written to the output folder; this writes another beside it.
 
     Returns
     -------
-    None, or one sentence on what is different
+    None, or one sentence on what differs
     """
     try:
         _enter(folder)
@@ -123,7 +122,7 @@ def look(folder, paths=(), weights=None, probe=None):
 
 
 def tidy(folder, folders):
-    """Removes what processes of this machine that have died were writing there."""
+    """Removes unfinished files there of processes on this machine that have died."""
     _enter(folder)
     for each in folders:
         files.make_folder(each)
@@ -131,7 +130,7 @@ def tidy(folder, folders):
 
 @functools.lru_cache(maxsize=4)
 def check_weights(path, sha256):
-    """Raises HadToStop where `path` holds other weights on this machine than on the client's."""
+    """Raises HadToStop if `path` has other weights on this machine than on the client's."""
     try:
         found = files.sha256_of(path)
     except Unreadable as error:
@@ -141,8 +140,3 @@ def check_weights(path, sha256):
     if found != sha256:
         host = socket.gethostname()
         raise HadToStop(f'{host}: {path} holds other weights there, of sha256 {found} and not {sha256}')
-
-
-def unpacked(shared):
-    """What all chunks need, once on each worker, and made again where a worker dies that had it."""
-    return pickle.loads(shared)

@@ -1,4 +1,4 @@
-"""What must be the same wherever maps and scores are made, so that they are: the code and its libraries."""
+"""The version that all workers must share for maps and scores to be equal: the code and its libraries."""
 
 import hashlib
 import importlib.metadata
@@ -15,9 +15,9 @@ PREFIX = 'salgan-'
 
 @lru_cache(maxsize=1)
 def resource():
-    """The name of what a worker of this version offers and a task of this version needs: dask's resource.
+    """The name of the dask resource that workers of this version offer and tasks of this version need.
 
-    So that workers of another version, which the scheduler may have too, are never given one.
+    So workers of another version, which the scheduler may also have, never get a task.
     """
     root = Path(__file__).parents[2]
     code = [path for package in PACKAGES for path in (root / package).rglob('*') if _is_code(path)]
@@ -41,7 +41,7 @@ def _version(library):
 
 
 def refusal(address, resources):
-    """One sentence on why a worker is given nothing to do; None if it is of this version.
+    """One sentence on why a worker gets no work; None if it is of this version.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
-"""Chunks of work given to workers, a few ahead of each, and what became of them."""
+"""Gives chunks of work to workers, a few ahead for each, and collects the results."""
 
 import itertools
+import pickle
 import queue
 import time
 from typing import Any, NamedTuple
@@ -10,21 +11,21 @@ from utils.cluster.connection import wait_for_workers, workers
 from utils.errors import HadToStop
 
 AHEAD = 3  # chunks that each worker has or waits for, so that none waits for the client
-CHUNKS_A_WORKER = 8  # at least, where there is little work: the last ones end at about the same time
-LARGEST = 32  # items of a chunk: seconds of work, which is what a worker that dies can lose
-LOOK = 2  # seconds between two looks at who is there
+CHUNKS_A_WORKER = 8  # at least, if there is little work: the last ones end at about the same time
+LARGEST = 32  # items in a chunk: seconds of work, the most that a dying worker can lose
+LOOK = 2  # seconds between checks for workers
 
 
 class Task(NamedTuple):
-    """A chunk that was handed out."""
+    """A chunk that was given out."""
 
     items: list
-    again: bool = False  # dask has given it up before: workers that had it died
-    alone: bool = False  # and so often that nothing else is done meanwhile, to be sure that it is the reason
+    again: bool = False  # dask has abandoned it before: workers that had it died
+    alone: bool = False  # so often that nothing else runs meanwhile, to be sure that it is the reason
 
 
 def chunk_size(items, workers, multiple=1):
-    """How many of `items` items a task has, for so many workers: a multiple of `multiple`, a batch."""
+    """How many of `items` items a task has, for this many workers: a multiple of `multiple`, a batch."""
     size = max(1, min(LARGEST, items // (CHUNKS_A_WORKER * workers)))
     return max(1, size // multiple) * multiple
 
@@ -36,32 +37,32 @@ def chunks(items, size):
 
 
 def spread(cluster, name, settings, items, size, shared=None):
-    """Has a function called on workers with all of `items`, in chunks.
+    """Calls a function on workers with all of `items`, in chunks.
 
-    A chunk whose worker dies is given to another one. Where workers die again and again of something in it,
-    which chunks that wait on the same workers seem to do as well, it is put aside until all else is done, and
-    then divided until the item that they die of is alone.
+    A chunk whose worker dies is given to another one. If workers die repeatedly because of something in it,
+    as also seems to happen to chunks waiting on the same workers, it is put aside until everything else is
+    done, and then divided until the fatal item is alone.
 
     Parameters
     ----------
     cluster : connection.Cluster
     name, settings, shared : see `tasks.perform`
-        `shared` is sent once, and handed on between workers.
+        `shared` is sent once, and passed on between workers.
     items : iterable
         Taken as they are needed.
     size : int
-        Items a chunk.
+        Items per chunk.
 
     Yields
     ------
-    (chunk, result), in the order in which they are done; the result is None for an item that its workers die
-    of, alone in its chunk
+    (chunk, result), in the order of completion; the result is None for an item that kills its workers, alone
+    in its chunk
 
     Raises
     ------
     HadToStop
-        If the scheduler has gone away, or no worker comes to replace the last one; and what the function
-        raises.
+        If the scheduler has gone away, or no worker replaces the last one; exceptions of the function are
+        raised too.
     """
     from distributed import KilledWorker
 
@@ -118,33 +119,40 @@ def _next(done):
 
 
 def _submitter(cluster, name, settings, shared):
+    """A function that hands items to the scheduler, and returns the future."""
     needs = {version.resource(): 1}
     numbers = itertools.count()
+    perform = _by_value()
+    submit_to = cluster.client.submit
     if shared is not None:
-        shared = cluster.client.submit(
-            tasks.unpacked, shared, key=f'salgan-shared-{cluster.job}', resources=needs, pure=False
-        )
+        key = f'salgan-shared-{cluster.job}'
+        shared = submit_to(pickle.loads, shared, key=key, resources=needs, pure=False)
 
     def submit(items):
+        task = pickle.dumps((name, cluster.job, cluster.folder, settings, items), pickle.HIGHEST_PROTOCOL)
         key = f'salgan-{name.rpartition(".")[2]}-{cluster.job}-{next(numbers)}'
-        return cluster.client.submit(
-            tasks.perform,
-            name,
-            cluster.job,
-            cluster.folder,
-            settings,
-            items,
-            shared,
-            key=key,
-            resources=needs,
-            pure=False,
-        )
+        return submit_to(perform, task, shared, key=key, resources=needs, pure=False)
 
     return submit
 
 
+def _by_value():
+    """`tasks.perform` as a function that is pickled by its code, and not by its name.
+
+    The scheduler unpickles all that it hands on, and may have been started where this project is not: as
+    `dask scheduler`, whose path has not the current folder in it.
+    """
+
+    def perform(task, shared):
+        import importlib
+
+        return importlib.import_module('utils.cluster.tasks').perform(task, shared)
+
+    return perform
+
+
 def _error_of(future, cluster):
-    """What went wrong with a task, None if nothing did."""
+    """The error of a task, None if there was none."""
     if future.status == 'finished':
         return None
     if future.status == 'cancelled':
@@ -156,11 +164,11 @@ def _error_of(future, cluster):
 
 
 def give_up(cluster, futures):
-    """Ends the job: what has not begun never does, and workers stop before the next image."""
+    """Ends the job: chunks not yet begun are cancelled, and workers stop before the next image."""
     if not futures or cluster.client.status != 'running':
         return
     try:
         cluster.client.cancel(futures, force=True)
         cluster.client.run(tasks.stop, cluster.job, workers=workers(cluster), on_error='ignore')
-    except Exception:  # the scheduler or the workers are gone: there is nobody left to tell
+    except Exception:  # the scheduler or the workers have gone: nobody is left to tell
         pass

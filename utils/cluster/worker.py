@@ -1,7 +1,7 @@
 """A worker of a dask scheduler: `python -m utils.cluster.worker --scheduler tcp://HOST:PORT`.
 
-It is dask's own, started so that tasks of this version of the project are given to it: what it does not know
-itself it hands on to `dask worker`, such as --tls-ca-file FILE, --death-timeout SECONDS or --interface ib0.
+It is dask's own worker, started so that it gets tasks of this version of the project. Unknown options are
+passed on to `dask worker`, such as --tls-ca-file FILE, --death-timeout SECONDS or --interface ib0.
 """
 
 from utils.cluster import version
@@ -17,12 +17,12 @@ def parser():
     )
     option = parser.add_argument
     option('--scheduler', metavar='WHERE', help='tcp://HOST:PORT or tls://HOST:PORT (default: none)')
-    option('--scheduler-file', metavar='FILE', help='that the scheduler writes, in its place (default: none)')
+    option('--scheduler-file', metavar='FILE', help='instead, the file that it writes (default: none)')
     option(
         '--workers',
         type=positive,
         metavar='N',
-        help='processes, which share the cores between them (default: one a core)',
+        help='number of processes, which share the cores (default: one per core)',
     )
     return parser
 
@@ -40,7 +40,7 @@ def main():
     ours = ['--scheduler-file', options.scheduler_file] if options.scheduler_file else [options.scheduler]
     ours += ['--nworkers', str(workers), '--nthreads', '1', '--resources', f'{version.resource()}=1']
     ours += ['--preload', TASKS]
-    ours += ['--memory-limit', '0']  # one that asks for too much ends by itself, or by the kernel
+    ours += ['--memory-limit', '0']  # one that needs too much ends itself, or is killed by the kernel
     dask_worker(ours + others)
 
 

@@ -1,1 +1,1 @@
-"""Fixations as they are handed out, and 01's preprocessing of them."""
+"""Data sets as they are distributed, and 01's preprocessing of them."""

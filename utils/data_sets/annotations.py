@@ -1,7 +1,7 @@
-"""The SALICON challenge's annotations (COCO style JSON), indexed in one pass and read an image at a time.
+"""The SALICON challenge's annotations (COCO style JSON), indexed in one pass and read one image at a time.
 
-`fixations_train2014.json` holds 69 million points: parsed whole, it would take some ten gigabytes. So only
-where each annotation stands is kept, and an image's own are parsed when it is asked for.
+`fixations_train2014.json` contains 69 million points: parsed whole, it would take some ten gigabytes. So only
+the position of each annotation is kept, and an image's annotations are parsed when they are needed.
 """
 
 import json
@@ -17,8 +17,8 @@ from utils.errors import Unreadable
 _CHUNK = 2**22
 _LARGEST = 2**26  # bytes of one element; the largest of SALICON is under 10 kB
 _SOLID = re.compile(r'[^ \t\r\n]')
-# An annotation as every known file writes it: no object within it, no brace or backslash in its strings, one
-# image_id. It is twenty times as fast to find as to parse; anything else is parsed.
+# An annotation as in every known file: no object within it, no brace or backslash in its strings, one
+# image_id. Finding it is twenty times as fast as parsing it; anything else is parsed.
 _FLAT = re.compile(r'\{[^{}"]*(?:"[^{}"\\]*"[^{}"]*)*\}(?=[ \t\r\n]*[,\]])')
 _IMAGE_ID = re.compile(r'"image_id"\s*:\s*(\d{1,18})\s*[,}]')
 
@@ -31,7 +31,7 @@ class Annotations:
     Raises
     ------
     Unreadable
-        If the file cannot be read, is cut short, or is no such JSON.
+        If the file cannot be read, is truncated, or is not such a JSON file.
     """
 
     def __init__(self, path, progress=None):
@@ -112,9 +112,9 @@ def _image_id(element):
 
 
 class Scanner:
-    """Walks a JSON object of a file by its members and their elements, with bounded memory."""
+    """Walks the members of a JSON object in a file, and their elements, with bounded memory."""
 
-    # The file is read as Latin-1, one character a byte, so that positions are those of the file; JSON's own
+    # The file is read as Latin-1, one character per byte, so that positions are those in the file; JSON's own
     # characters are ASCII, and an element with others is parsed from its bytes.
 
     def __init__(self, file, progress):
@@ -158,7 +158,7 @@ class Scanner:
             if match:
                 self.at = match.end()
                 return match.group()
-            # A value that ends with the buffer may go on in the next: 12 of 123.
+            # A value that ends with the buffer may continue in the next: 12 of 123.
             try:
                 value, end = self.decoder.raw_decode(self.text, self.at)
                 if end < len(self.text):
@@ -173,7 +173,7 @@ class Scanner:
         return value if text.isascii() else json.loads(text.encode('latin-1'))
 
     def members(self):
-        """The keys of an object; the caller takes each value before the next."""
+        """The keys of an object; the caller must take each value before the next key."""
         self.take('{')
         if self.peek() == '}':
             return

@@ -1,4 +1,4 @@
-"""What came in and what was left out of a data set, beside what SALICON has."""
+"""Counts what was read and what was left out of a data set, compared with SALICON's totals."""
 
 from collections import Counter
 
@@ -8,7 +8,7 @@ from utils.data_sets.salicon import JSON
 
 IMAGES = {'train': 10_000, 'val': 5_000, 'test': 5_000}
 SIZE = (480, 640)
-# What the 2015 edition's splits hold. The layout does not tell it from the 2017 edition; these do.
+# Totals of the 2015 edition's splits, which tell it from the 2017 edition; the layout does not.
 TOTALS_2015 = {
     'train': {'mouse samples': 68_992_355, 'fixations': 3_171_533},
     'val': {'mouse samples': 38_846_998},
@@ -54,7 +54,7 @@ class Census:
                 self.totals[split][kind] += number or 0
 
     def lines(self):
-        """The summary, str by str; what was left out comes last."""
+        """The lines of the summary; what was left out comes last."""
         if self.facts:
             yield 'samples: ' + ', '.join(f'{split} {_number(self.images[split])}' for split in SPLITS)
         else:
@@ -86,7 +86,7 @@ class Census:
             yield from (f'  {sentence}' for sentence in self.left_out)
 
     def _editions(self):
-        """What the totals of each split say of the edition; the gaze and JSON layouts have totals."""
+        """What the totals of each split say about the edition; the gaze and JSON layouts have totals."""
         for split, totals in self.totals.items():
             held = {kind: number for kind, number in totals.items() if number}
             if held:

@@ -1,7 +1,7 @@
-"""PNGs that tell what they were made from, so that an interrupted run need not make them again.
+"""PNGs that record what they were made from, so that an interrupted run need not make them again.
 
-A text chunk holds a digest of the source, of the settings and of the PNG's own bytes: a file that was cut
-short, changed, or made from another source or in another way is not taken for what it is not.
+A text chunk contains a digest of the source, the settings and the PNG's own bytes: a file that was truncated,
+changed, or made from another source or with other settings is recognised and not used.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ _KEYWORD = b'Made-from\0'
 
 
 def digest(*parts):
-    """The SHA-256, in hexadecimal, of bytes and of whatever else shapes a file."""
+    """The SHA-256, in hexadecimal, of bytes and of everything else that affects a file."""
     found = hashlib.sha256()
     for part in parts:
         found.update(part if isinstance(part, bytes) else repr(part).encode())
@@ -35,18 +35,18 @@ def make(image, size, source):
     ----------
     image : uint8 array, (rows, columns) or (rows, columns, 3) in RGB
     size : (rows, columns)
-        Of what it was made from: kept with it.
+        Of the source image; stored in the PNG.
     source : str
-        A digest of all that shaped it.
+        A digest of everything that affects it.
     """
     png = encode(image, '.png')
     return png[:_AT] + _chunk(png, size, source) + png[_AT:]
 
 
 def read(path, source):
-    """The image of the PNG at `path` and the `size` kept with it, if `source` is what it was made from.
+    """The image of the PNG at `path` and the `size` stored in it, if it was made from `source`.
 
-    (None, None) if there is no such file, or a broken or another one.
+    (None, None) if there is no such file, or if it is broken or was made from something else.
     """
     if not os.path.exists(path):
         return None, None

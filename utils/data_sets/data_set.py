@@ -1,4 +1,4 @@
-"""A data set, read one image at a time, whatever it is: what `salicon.find` and `known.read` return."""
+"""A data set of any kind, read one image at a time: what `salicon.find` and `known_sets.read` return."""
 
 from typing import NamedTuple, Optional
 
@@ -10,14 +10,14 @@ from utils.files import read_bytes
 from utils.images import to_uint8
 
 SPLITS = ('train', 'val', 'test')
-LARGEST = 2**28  # pixels of an image; more is a mistake or an attack
+LARGEST = 2**28  # pixels of an image; more indicates a mistake or an attack
 
 
 class Record(NamedTuple):
-    """What there is of one image: paths, None where missing."""
+    """The files of one image: paths, None if missing."""
 
     stem: str  # relative to its folder, without extension: 'train/COCO_train2014_000000000009'
-    splits: tuple  # those of SPLITS that it belongs to
+    splits: tuple  # those of SPLITS to which it belongs
     image: Optional[str]
     map: Optional[str]
     fixations: Optional[str]
@@ -26,47 +26,47 @@ class Record(NamedTuple):
 class Points(NamedTuple):
     """The fixations of an image as a file has them."""
 
-    points: np.ndarray  # N x 2, (row, column), 0-based; what is outside, or no number, is dropped later
+    points: np.ndarray  # N x 2, (row, column), 0-based; points outside or not finite are dropped later
     size: tuple  # (rows, columns) of the image
-    recorded: Optional[int] = None  # fixations that the file holds, before any filter
-    samples: Optional[int] = None  # mouse samples that it holds
+    recorded: Optional[int] = None  # fixations in the file, before any filter
+    samples: Optional[int] = None  # mouse samples in the file
 
 
 class Fixations(NamedTuple):
     """The fixations of one image."""
 
-    # int64, N x 2, (row, column), 0-based, in the order of rows, then columns; one that was recorded several
-    # times is there several times
+    # int64, N x 2, (row, column), 0-based, sorted by row, then column; a point that was recorded several
+    # times occurs several times
     points: np.ndarray
     size: tuple  # (rows, columns) of the image
-    outside: int  # how many lay outside the image and were dropped
+    outside: int  # how many were outside the image and dropped
     recorded: Optional[int]  # see Points
     samples: Optional[int]
 
 
 class DataSet:
-    """What was found of a data set.
+    """A data set as found on disk.
 
     Attributes
     ----------
     layout : str
         What it is, for messages.
     facts : known.Facts or None
-        Of a set that was recognised.
+        Of a recognised set.
     folders : dict
-        'images', 'maps', 'fixations' -> path, None where there is none.
+        'images', 'maps', 'fixations' -> path, None if there is none.
     records : list of Record
         Sorted by name.
     problems : list of str
-        What was wrong with the folders themselves: one sentence each, which names the file.
+        What was wrong with the folders themselves: one sentence each, naming the file.
     fixation_type : 'fixations' or 'mouse'
     fixation_filter : 'duplicates' or 'none'
     sigma : float or None
-        Of the blur that goes with the set, in pixels.
+        Of the set's blur, in pixels.
     notes : list of str
-        What else is to be said of it.
+        Further remarks for the user.
     ignore_orientation : bool
-        Whether the EXIF orientation of its images is left alone.
+        Whether the EXIF orientation of its images is ignored.
     others : list of str
         Stems of its images that have no public fixations.
     without_fixations : bool
@@ -95,14 +95,14 @@ class DataSet:
         self._read_points = read_points
 
     def describe(self):
-        """The layout and which points are read, as one line."""
+        """The layout and the kind of points that are read, as one line."""
         points = 'mouse samples' if self.fixation_type == 'mouse' else 'fixations'
         return (
             f'layout: {self.layout}{self.edition}; points: {points}, fixation filter: {self.fixation_filter}'
         )
 
     def blur(self, size):
-        """The sigma, in pixels, of the maps that are made of the fixations of an image of `size`."""
+        """The sigma, in pixels, for maps made from the fixations on an image of `size`."""
         if self.facts:
             return self.sigma or 19 * max(size) / 640
         return 19  # the SALICON challenge's, whatever the size
@@ -113,21 +113,21 @@ class DataSet:
         Raises
         ------
         Unreadable
-            One sentence that names the file, where it is broken or holds something else.
+            If the file is broken or contains something else; the message names it.
         """
         read = self._read_points(record)
         size = read.size
         if size[0] * size[1] > LARGEST:
             raise Unreadable(f'{record.fixations}: an image of {size[1]} x {size[0]} is too large')
         rows, columns = read.points.T
-        # a nan or inf lies outside
+        # nan and inf count as outside
         inside = (rows >= 0) & (rows < size[0]) & (columns >= 0) & (columns < size[1])
         rows, columns = (axis[inside].astype(np.int64) for axis in (rows, columns))
         places = np.sort(rows * size[1] + columns)
         if self.fixation_filter == 'duplicates':
             places = places[1:][places[1:] == places[:-1]]
-        # note: deviation 21: a pixel that was fixated several times is there several times; the
-        # original's layout cannot say how often.
+        # note: deviation 21: a pixel that was fixated several times occurs several times; the
+        # original's layout cannot record how often.
         kept = np.empty((len(places), 2), np.int64)
         kept[:, 0], kept[:, 1] = np.divmod(places, size[1])
         return Fixations(kept, size, len(read.points) - len(rows), read.recorded, read.samples)
@@ -135,8 +135,8 @@ class DataSet:
     def saliency_map(self, record, fixations=None, data=None):
         """The ground truth as the original made it: uint8, (rows, columns) of the image.
 
-        Read from the record's map, or from `data`, the bytes of its file; where there is none, made of
-        `fixations` (read if not given) by `blurred_map`.
+        Read from the record's map, or from `data`, the bytes of its file; if there is no map, made from
+        `fixations` (read if not given) with `blurred_map`.
 
         Raises
         ------
@@ -154,8 +154,8 @@ class DataSet:
 def eight_bits(found, path):
     """A `readers.SaliencyMap` as 01 writes it: uint8.
 
-    Eight bits as they are; a `.mat` in 0..1 as the original converts it; others, whose range is anybody's
-    guess, by their maximum.
+    Eight bits are kept as they are; a `.mat` in 0..1 is converted as in the original; others, whose range is
+    unknown, are scaled by their maximum.
     """
     values = found.values
     if found.kind == readers.LOG_DENSITY:
@@ -175,10 +175,10 @@ def eight_bits(found, path):
 
 
 def blurred_map(points, size, sigma=19):
-    """The ground truth that the SALICON challenge's evaluator makes of fixations.
+    """The ground truth that the SALICON challenge's evaluator makes from fixations.
 
-    A binary map of the points (1, however often), blurred by a Gaussian with reflected borders, cut off at
-    4 sigma, then scaled to 0..1.
+    A binary map of the points (1, however often fixated) is blurred by a Gaussian with reflected borders,
+    truncated at 4 sigma, and scaled to 0..1.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ def blurred_map(points, size, sigma=19):
 
     Returns
     -------
-    float64 array, shape `size`, 0..1; all zeros where there are no points.
+    float64 array, shape `size`, 0..1; all zeros if there are no points.
     """
     import scipy.ndimage
 
@@ -206,8 +206,8 @@ def blurred_map(points, size, sigma=19):
 def join(images, maps, fixations, split_of=None):
     """The records of all images.
 
-    A file belongs to the image of the same relative path; where there is none, to the one image of the same
-    name: some hand out images in one folder and maps in folders by split.
+    A file belongs to the image with the same relative path; if there is none, to the only image with the same
+    name: some sets have images in one folder and maps in folders by split.
 
     Parameters
     ----------
@@ -217,7 +217,7 @@ def join(images, maps, fixations, split_of=None):
 
     Returns
     -------
-    list of Record, and the stem under which each of `fixations` stands there
+    list of Record, and the stem under which each of `fixations` is listed there
     """
     by_name: dict = {}
     for stem in images:
@@ -235,8 +235,8 @@ def join(images, maps, fixations, split_of=None):
     renamed = joined(fixations)
     maps = {new: maps[stem] for stem, new in joined(maps).items()}
     fixations = {new: fixations[stem] for stem, new in renamed.items()}
-    # note: deviation 6: the original's order is that in which glob finds the maps, which differs
-    # from one disk to the next.
+    # note: deviation 6: the original takes the order in which glob finds the maps, which differs
+    # between disks.
     every = images.keys() | maps.keys() | fixations.keys()
     stems = sorted(every, key=lambda stem: (stem.rpartition('/')[2], stem))
     split_of = split_of or splits_of
@@ -252,11 +252,11 @@ _NAMES = {
 
 
 def splits_of(stem):
-    """The splits that an image's path names: those of its folders alone, if they name any.
+    """The splits that an image's path names: only those of its folders, if they name any.
 
-    In flat folders the original's rule: each of 'train', 'val', 'test' that the file's name has in it.
+    In flat folders the original's rule applies: each of 'train', 'val', 'test' that the file's name contains.
     """
-    # note: deviation 28: the original goes by the name alone, so that `train/valley_train.jpg` is in both
+    # note: deviation 28: the original only uses the name, so that `train/valley_train.jpg` is in both
     *folders, name = stem.split('/')
     for folder in folders:
         if split_named(folder):

@@ -1,4 +1,4 @@
-"""Finds a data set, whatever it is: a recognised one, or one in a layout of SALICON."""
+"""Finds a data set of any kind: a recognised one, or one in a layout of SALICON."""
 
 import os
 
@@ -18,21 +18,21 @@ def find(
     ignore_orientation=False,
     without_fixations=False,
 ):
-    """Finds what there is of a data set and says what it is.
+    """Finds the parts of a data set and identifies it.
 
     Parameters
     ----------
     root : path, optional
-        The folder of a set, as it is handed out.
+        The folder of a set, as it is distributed.
     images, maps, fixations : path, optional
-        Its parts one by one, which come before what `root` has.
+        Its parts one by one; they take precedence over those in `root`.
     fixation_type, fixation_filter : see `salicon.find`
     keep_first : bool
         Whether the first fixation of each of COCO-Freeview's scanpaths is kept.
     ignore_orientation : bool
-        Whether the EXIF orientation of images is left alone.
+        Whether the EXIF orientation of images is ignored.
     without_fixations : bool
-        Whether fixations are neither looked for nor read: images and maps alone.
+        Whether only images and maps are read, without looking for fixations.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def find(
     Raises
     ------
     CouldNotStart
-        One sentence, where nothing is found or nothing recognised.
+        If nothing is found or recognised; the message is one sentence.
     """
     for path in filter(None, (root, images, maps, fixations)):
         if not os.path.exists(path):

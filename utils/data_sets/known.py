@@ -1,7 +1,7 @@
-"""The data sets that are recognised as they are handed out: their facts, and where their parts lie.
+"""The data sets that are recognised as they are distributed: their facts, and where their parts are.
 
-`recognise` looks at names first and into a file only where names do not tell. What is found is read by
-`known_sets.read`; `image_files` is what 03 predicts, `map_files` the blurred maps that are handed out.
+`recognise` looks at names first, and into a file only if names are not enough. `known_sets.read` reads the
+result; `image_files` gives the images that 03 predicts, `map_files` the blurred maps that come with a set.
 """
 
 import os
@@ -12,25 +12,25 @@ from utils.data_sets.readers import ARRAYS, IMAGES
 from utils.errors import CouldNotStart
 from utils.files import walk
 
-DEEPEST = 4  # folders below the one that is named, in which a set is looked for
-MOST_FOLDERS = 2000  # that are looked into
-SMALL = 2**20  # bytes of a file that is opened only to see what it is
+DEEPEST = 4  # levels of folders below the named one that are searched for a set
+MOST_FOLDERS = 2000  # searched at most
+SMALL = 2**20  # bytes of a file that is opened only to identify it
 FIXATIONS_SUFFIX, MAP_SUFFIX = '_fixPts', '_fixMap'
 
 
 class Facts(NamedTuple):
-    """What is known of a data set; sources in docs/data-sets.md."""
+    """What is known about a data set; sources in docs/data-sets.md."""
 
     name: str
-    images: Optional[int]  # that have public fixations; None where anybody may make such a set
-    sigma: Optional[float]  # pixels, of the blur that goes with it
+    images: Optional[int]  # number with public fixations; None if anybody may make such a set
+    sigma: Optional[float]  # pixels, of the set's blur
     files: str  # what the fixations are read from
-    loses: str  # what the format does not tell; '' for nothing
+    loses: str  # what the format does not record; '' for nothing
     ignore_orientation: bool = False
 
     @property
     def repeats(self):
-        """Whether the format tells how often a pixel was fixated."""
+        """Whether the format records how often a pixel was fixated."""
         return 'how often' not in self.loses
 
 
@@ -54,20 +54,20 @@ SETS = (
 
 
 class Found(NamedTuple):
-    """A data set on the disk: paths, None where there is no such thing."""
+    """A data set on disk: paths, None if there is no such part."""
 
     facts: Facts
     root: str  # the folder in which it was recognised
     images: tuple = ()  # folders
     fixations: Optional[str] = None  # folder or file
-    maps: Optional[str] = None  # folder of the blurred maps that are handed out
+    maps: Optional[str] = None  # folder of the blurred maps that come with the set
 
     def __str__(self):
         return f'{self.facts.name} in {self.root}'
 
 
 def recognise(path, deepest=DEEPEST):
-    """The data set in `path`, or of which `path` is the fixations; None if it is none of `SETS`.
+    """The data set in `path`, or whose fixations `path` is; None if it is not in `SETS`.
 
     Parameters
     ----------
@@ -98,8 +98,8 @@ def recognise(path, deepest=DEEPEST):
 def image_files(found):
     """The images of a set, and nothing else: stem -> path.
 
-    `Output` folders, in which CAT2000 has other models' maps, are left out; of images that lie in several of
-    COCO-Freeview's folders by task one is taken.
+    `Output` folders, in which CAT2000 has other models' maps, are left out; if an image is in several of
+    COCO-Freeview's folders by task, one copy is used.
     """
     files: dict = {}
     names = set()
@@ -117,14 +117,14 @@ def image_files(found):
 
 
 def map_files(found):
-    """The blurred maps that a set hands out: stem -> path; empty where it has none."""
+    """The blurred maps that come with a set: stem -> path; empty if it has none."""
     return files_of(found.maps, MAP_SUFFIX) if found.maps else {}
 
 
 def files_of(folder, suffix=''):
-    """Stem -> path of the maps in a folder whose name ends in `suffix`, which the stem lacks.
+    """Stem -> path of the maps in a folder whose names end in `suffix`; stems omit it.
 
-    Where no name ends so, all of them: few sets use suffixes.
+    If no name ends in it, all maps: few sets use suffixes.
     """
     every = {}
     for relative in walk(folder):
@@ -136,8 +136,8 @@ def files_of(folder, suffix=''):
 
 
 def table():
-    """What `04-evaluate.py --list-data-sets` prints: a line a set."""
-    rows = [('data set', 'images', 'blur', 'fixations are read from', 'what its files do not tell')]
+    """What `04-evaluate.py --list-data-sets` prints: one line per set."""
+    rows = [('data set', 'images', 'blur', 'fixations are read from', 'not recorded in its files')]
     for facts in SETS:
         blur = f'{facts.sigma:g} px' if facts.sigma else '-'
         rows.append((facts.name, str(facts.images or '-'), blur, facts.files, facts.loses or '-'))
@@ -183,7 +183,7 @@ def _files(folder):
 
 
 def _at(folder, *relative):
-    """The first of the folders at these relative paths, in whatever case; None if there is none."""
+    """The first existing folder of these relative paths, ignoring case; None if there is none."""
     for path in relative:
         at = folder
         for part in path.split('/'):
@@ -229,7 +229,7 @@ def _mit1003(folder):
 
 
 def _named(folder, name):
-    """`folder` if it has that name, else the folder of that name in it, else None."""
+    """`folder` if it has that name, otherwise the folder of that name in it, or None."""
     if os.path.basename(os.path.abspath(folder)).lower() == name.lower():
         return folder
     return _at(folder, name)
@@ -341,7 +341,7 @@ def _salicon(folder):
 
 
 def _of_file(path):
-    """The set whose fixations are in this one file."""
+    """The set whose fixations are all in this file."""
     folder, name = os.path.dirname(path) or '.', os.path.basename(path).lower()
     if name.endswith('.json'):
         return _of_scanpaths(path) if is_list(path) else None
@@ -369,7 +369,7 @@ def is_list(path):
 
 
 def _variables(path):
-    """The names of the variables of a .mat; none where it cannot be read: whoever reads it says why."""
+    """The names of the variables of a .mat; none if it cannot be read: reading it later says why."""
     from utils.data_sets import matlab
     from utils.errors import Unreadable
 

@@ -11,12 +11,12 @@ from utils.data_sets.scanpaths import Scanpaths
 from utils.errors import CouldNotStart, Unreadable
 from utils.images import orientation_of, stored_size
 
-# (rows, columns) of all images of a set, where the images themselves are not there to ask
+# (rows, columns) of all images of a set, for when the images themselves are missing
 _SIZES = {known.OSIE: (600, 800), known.COCO_FREEVIEW: (1050, 1680)}
 
 
 def read(found, keep_first=False, fixation_filter='none', ignore_orientation=False):
-    """Reads what a set has in one file, and lists the images.
+    """Reads a set whose fixations are in one file, and lists the images.
 
     Parameters
     ----------
@@ -25,17 +25,17 @@ def read(found, keep_first=False, fixation_filter='none', ignore_orientation=Fal
         Whether the first fixation of each of COCO-Freeview's scanpaths is kept.
     fixation_filter : 'duplicates' or 'none'
     ignore_orientation : bool
-        Whether the EXIF orientation of its images is left alone; always, where that is known to be wrong.
+        Whether the EXIF orientation of its images is ignored; always so if it is known to be wrong.
 
     Returns
     -------
     data_set.DataSet
-        Images without fixations, such as those of CAT2000's other half, are no records of it but `others`.
+        Images without fixations, such as CAT2000's other half, are in `others` instead of `records`.
 
     Raises
     ------
     CouldNotStart, Unreadable
-        One sentence, if the set has no fixations or they cannot be read.
+        If the set has no fixations or they cannot be read; the message is one sentence.
     """
     if not found.fixations:
         where = 'private' if found.facts is known.MIT300 else f'missing: {found.facts.files}'
@@ -112,7 +112,7 @@ def _from_dut_omron(record):
 
 
 def _held_in_one_file(found, keep_first):
-    """Image's name -> what the set's one file has of it; and a function that tells the splits of a stem."""
+    """Image's name -> its entry in the set's single file; and a function that gives the splits of a stem."""
     path, facts = found.fixations, found.facts
     if facts is known.COCO_FREEVIEW:
         scanpaths = Scanpaths([path])
@@ -136,7 +136,7 @@ def _held_in_one_file(found, keep_first):
 
 
 def _from_held(held, found):
-    """The function that reads the points of a record, where all are in memory."""
+    """The function that reads the points of a record, when all are in memory."""
     sizes = _pascal_s_sizes(found) if found.facts is known.PASCAL_S else {}
 
     def read_points(record):

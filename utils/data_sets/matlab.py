@@ -1,8 +1,8 @@
-"""MATLAB's .mat files, version 5 to 7, as far as data sets of fixations use them.
+"""MATLAB's .mat files, version 5 to 7, as far as fixation data sets use them.
 
 scipy.io.loadmat reads more kinds, but a broken or hostile file makes it crash the whole process or take all
-memory. Here every length that a file states is held against the bytes that are there. Files of version 7.3,
-which are HDF5, are left to `matlab73`.
+memory. Here every length stated in a file is compared with the bytes available. Files of version 7.3, which
+are HDF5, are left to `matlab73`.
 """
 
 import os
@@ -15,7 +15,7 @@ from utils.data_sets import matlab73
 from utils.errors import Unreadable
 from utils.files import read_bytes
 
-LARGEST = 2**28  # bytes of a file, and of what its compressed variables become
+LARGEST = 2**28  # bytes of a file, and of its decompressed variables
 MOST_VALUES = 2**20  # in all structs and cells of a file; OSIE, the largest set in one file, has 43 000
 _DEEPEST = 8
 _BROKEN = 'the MATLAB file is cut short or broken'
@@ -35,22 +35,22 @@ def read(path, fields=None, data=None):
     ----------
     path : path
     fields : collection of str, optional
-        The fields of struct arrays to read (default: all); of the others only the shapes are read.
+        The fields of struct arrays to read (default: all); of others only the shapes are read.
     data : bytes, optional
-        What the file holds, where that has been read already.
+        The contents of the file, if they have been read already.
 
     Returns
     -------
     dict of str -> value
-        An array for a full matrix of numbers; a list of values, one an element, in MATLAB's order, for a cell
-        array; a dict of field -> list of values for a struct array (tuples of rows and columns for a field
-        that is not read); a str for text; None for anything else.
+        An array for a full matrix of numbers; a list with one value per element, in MATLAB's order, for a
+        cell array; a dict of field -> list of values for a struct array (tuples of rows and columns for
+        fields that are not read); a str for text; None for anything else.
 
     Raises
     ------
     Unreadable
-        If the file is missing, broken, of another version, or holds more than `LARGEST` bytes or
-        `MOST_VALUES` values.
+        If the file is missing, broken, of another version, or has more than `LARGEST` bytes or `MOST_VALUES`
+        values.
     """
     path = os.fspath(path)
     data = read_bytes(path, LARGEST) if data is None else data
@@ -72,7 +72,7 @@ def _variables(data, file):
         kind, start, size, following = _tag(data, at, file.order)
         held, at = data, following
         if kind == _COMPRESSED:
-            at = start + size  # these alone are not padded
+            at = start + size  # only these are not padded
             held = _inflate(data[start:at], left)
             left -= len(held)
             kind, start, size, _ = _tag(held, 0, file.order)
@@ -93,7 +93,7 @@ def _inflate(data, limit):
 
 
 class _Order:
-    """What one order of bytes needs, made once: a gaze .mat has two hundred matrices."""
+    """What a byte order needs, made once: a gaze .mat has two hundred matrices."""
 
     def __init__(self, order):
         self.pair = struct.Struct(order + 'II').unpack_from
@@ -107,7 +107,7 @@ _LITTLE, _BIG = _Order('<'), _Order('>')
 
 
 class _File:
-    """What is being read: its order of bytes, the fields that are wanted, how many values are left to it."""
+    """What is being read: its byte order, the fields wanted, and how many more values are allowed."""
 
     def __init__(self, order, fields):
         self.order, self.fields, self.left = order, fields, MOST_VALUES
@@ -184,7 +184,7 @@ def _text(data, at, order):
 def _cell(data, at, end, elements, file, depth):
     """The values of the `elements` of a cell array."""
     values = []
-    # Every value takes bytes, so a number of elements that is not true ends at the end of the file.
+    # Every value takes bytes, so an exaggerated number of elements stops at the end of the file.
     for _ in range(elements):
         value, at = _element(data, at, end, file, depth)
         values.append(value)
@@ -223,7 +223,7 @@ def _element(data, at, end, file, depth, wanted=True):
 
 
 def _plain(data, start, size, order):
-    """A matrix of numbers laid out as nearly all in structs are, or None; three times as fast."""
+    """A matrix of numbers in the usual layout of those in structs, or None; three times as fast."""
     if size < 48:
         return None
     # type and length of each element, then its data

@@ -1,7 +1,7 @@
-"""MATLAB's .mat files of version 7.3, which are HDF5, as far as data sets of fixations use them.
+"""MATLAB's .mat files of version 7.3, which are HDF5, as far as fixation data sets use them.
 
-They are read by h5py, an optional requirement. A hostile one may refer to itself, to nothing, or claim sizes
-that it does not have: what is read is bounded, and all that h5py says of a broken file is one sentence here.
+They are read with h5py, an optional requirement. A hostile file may refer to itself or to nothing, or claim
+sizes that it does not have: reading is bounded, and every error of h5py becomes one sentence.
 """
 
 import io
@@ -11,7 +11,7 @@ import numpy as np
 
 from utils.errors import Unreadable
 
-LARGEST = 2**28  # bytes of all that is read of a file
+LARGEST = 2**28  # bytes read of a file in all
 MOST_VALUES = 2**14  # cells; PASCAL-S has 850
 _DEEPEST = 8
 _SIGNATURE = b'\x89HDF\r\n\x1a\n'
@@ -28,18 +28,18 @@ def read(path, data):
     Parameters
     ----------
     path : path
-        Which only messages name.
+        Only used in messages.
     data : bytes
-        What the file holds.
+        The contents of the file.
 
     Returns
     -------
-    dict of str -> value, as `matlab.read` gives them
+    dict of str -> value, as from `matlab.read`
 
     Raises
     ------
     Unreadable
-        If h5py is missing, or the file is broken or holds more than `LARGEST` bytes.
+        If h5py is missing, or the file is broken or has more than `LARGEST` bytes.
     """
     try:
         import h5py
@@ -55,7 +55,7 @@ def read(path, data):
             return {name: _value(file[name], file, left) for name in names if not name.startswith('#')}
     except _TooMuch as error:
         raise Unreadable(f'{os.fspath(path)}: {error}') from None
-    except Exception:  # whatever HDF5 finds broken: h5py gives it as a dozen kinds
+    except Exception:  # h5py reports broken files by a dozen kinds of exceptions
         raise Unreadable(
             f'{os.fspath(path)}: the MATLAB file of version 7.3 is cut short or broken'
         ) from None
@@ -79,7 +79,7 @@ class _Left:
 
 
 def _value(item, file, left, depth=0):
-    """An array as MATLAB has it, a list for a cell array, None for anything else."""
+    """An array in MATLAB's order, a list for a cell array, None for anything else."""
     import h5py
 
     if depth > _DEEPEST:
@@ -89,7 +89,7 @@ def _value(item, file, left, depth=0):
         return None
     if item.dtype == h5py.ref_dtype:
         left.take(item.size * item.dtype.itemsize)
-        # HDF5 has the axes of MATLAB the other way round, so that its order is MATLAB's.
+        # HDF5 has MATLAB's axes in reverse, so its order is MATLAB's.
         return [_value(file[reference], file, left, depth + 1) for reference in item[()].ravel()]
     if item.dtype.kind not in 'fiub':
         return None

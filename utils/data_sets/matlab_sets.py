@@ -1,8 +1,8 @@
-"""Fixations of the data sets that are handed out as MATLAB's lists: TORONTO, OSIE, DUT-OMRON, PASCAL-S.
+"""Fixations of the data sets that are distributed as MATLAB lists: TORONTO, OSIE, DUT-OMRON, PASCAL-S.
 
-Each function takes the variables of a .mat, as `matlab.read` gives them, and returns what an image or the
-whole set has. Coordinates are (row, column), 0-based. What is no such variable is a ValueError, whose
-sentence lacks the file's name.
+Each function takes the variables of a .mat, as from `matlab.read`, and returns the data of an image or of the
+whole set. Coordinates are (row, column), 0-based. Any other variable raises a ValueError, whose message lacks
+the file's name.
 """
 
 import os
@@ -31,7 +31,7 @@ def pascal_s(variables):
             points[str(number)] = np.empty((0, 2))
             continue
         _matrix(cell)
-        # HDF5 has 3 x N, which MATLAB, its axes the other way round, shows as N x 3
+        # HDF5 has 3 x N, which MATLAB, whose axes are reversed, shows as N x 3
         table = cell if cell.shape[1] == 3 else cell.T
         if table.shape[1] != 3:
             raise ValueError(f'cell {number} of fixCell is {cell.shape[0]} x {cell.shape[1]}, not N x 3')
@@ -49,7 +49,7 @@ def pascal_s_sizes(variables):
 
 
 def osie(variables):
-    """`fixations`, a cell of structs of `img` and `subjects`: image's name -> N x 2 points.
+    """`fixations`, a cell of structs with `img` and `subjects`: image's name -> N x 2 points.
 
     Not yet rounded: see `osie_pixels`.
     """
@@ -67,14 +67,14 @@ def osie(variables):
 
 def osie_pixels(points, size):
     """The pixels that OSIE's authors mark: rounded as MATLAB does, clipped to the image, 1-based."""
-    # note: deviation 27: others truncate and take them as 0-based
+    # note: deviation 27: other readers truncate them and count from 0
     return np.clip(np.floor(points + 0.5), 1, size) - 1
 
 
 def dut_omron(variables):
     """`s`, N x 3, columns x, y, subject: N x 2 points and the (rows, columns) of the image.
 
-    The row of subject 0 is no fixation but the size, (width, height).
+    The row of subject 0 is not a fixation but the size, (width, height).
     """
     table = variables.get('s')
     _matrix(table)
@@ -99,7 +99,7 @@ def _cells(variables, name):
 
 
 def _small(matrix):
-    """The same numbers in a byte each, where they are no others: doubles of a whole set fill the memory."""
+    """The same numbers in one byte each, if they fit: the doubles of a whole set would fill the memory."""
     small = matrix.astype(np.uint8) if matrix.min() >= 0 and matrix.max() < 256 else matrix
     return small if np.array_equal(small, matrix) else matrix
 

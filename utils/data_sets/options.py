@@ -1,4 +1,4 @@
-"""Which images and fixations of a data set are read: options of 01, 03 and 04."""
+"""Options of 01, 03 and 04: which images and fixations of a data set are read."""
 
 import argparse
 
@@ -6,24 +6,24 @@ from utils.command_line import whole
 
 
 def add_fixations(parser):
-    """Adds --fixation-type, --fixation-filter and --first-fixations, the first two None unless named."""
+    """Adds --fixation-type, --fixation-filter and --first-fixations; the first two default to None."""
     option = parser.add_argument
     option(
         '--fixation-type',
         choices=['fixations', 'mouse'],
-        help='what to take from the gaze layout: fixations, or every mouse sample (default: fixations)',
+        help='what to read from the gaze layout: fixations, or every mouse sample (default: fixations)',
     )
     option(
         '--fixation-filter',
         choices=['duplicates', 'none'],
-        help='duplicates: keep a location recorded m times m - 1 times, as the SALICON challenge does '
+        help='duplicates: keep m - 1 of the m times a location is recorded, as the SALICON challenge does '
         "(default: duplicates for SALICON's JSON and mouse samples, none otherwise)",
     )
     option(
         '--first-fixations',
         choices=['drop', 'keep'],
         default='drop',
-        help="the first of each of COCO-Freeview's scanpaths, which is forced to the centre",
+        help='the first fixation of each COCO-Freeview scanpath, which is forced to the centre',
     )
 
 
@@ -32,12 +32,12 @@ def add_orientation(parser):
     parser.add_argument(
         '--ignore-orientation',
         action='store_true',
-        help='read images as they are stored, whatever their EXIF orientation (default: for CAT2000 alone)',
+        help='read images as they are stored, ignoring EXIF orientation (default: only for CAT2000)',
     )
 
 
 def add_splits(parser):
-    """Adds how images are shared out between training and validation."""
+    """Adds the options that divide images between training and validation."""
     option = parser.add_argument
     option(
         '--validation-share',
@@ -56,7 +56,7 @@ def add_splits(parser):
 
 
 def share(text):
-    """A number between 0 and 1, both left out."""
+    """A number between 0 and 1, both excluded."""
     try:
         number = float(text)
     except ValueError:

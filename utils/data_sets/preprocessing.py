@@ -1,4 +1,4 @@
-"""From what a data set has of an image to a sample and its two PNGs, as the original made them."""
+"""Turns the files of an image into a sample and its two PNGs, as the original made them."""
 
 import io
 import os
@@ -16,26 +16,26 @@ from utils.samples import ImageContainer, InputType, Target
 
 
 class Prepared(NamedTuple):
-    """What became of a record."""
+    """The result of preparing a record."""
 
-    samples: dict  # split -> Target; empty where there is a problem
+    samples: dict  # split -> Target; empty if there is a problem
     fixations: Any  # data_set.Fixations; None for a test image
     size: Optional[tuple]  # (rows, columns) of the image
     problem: Optional[str]  # one sentence on why the image is left out
-    turned: Optional[str] = None  # the image's path, where its EXIF orientation was applied
+    turned: Optional[str] = None  # the image's path, if its EXIF orientation was applied
 
 
 def prepare(record, data_set, output, size):
-    """Makes the samples of one image, and writes its PNGs where they are not there already.
+    """Makes the samples of one image, and writes its PNGs unless they exist already.
 
-    Nothing is written of an image of which anything is missing or broken.
+    Nothing is written for an image if any of its parts is missing or broken.
 
     Parameters
     ----------
     record : data_set.Record
     data_set : data_set.DataSet
     output : path
-        `images/STEM.png` and `maps/STEM.png` go there; their folders exist.
+        `images/STEM.png` and `maps/STEM.png` go there; their folders must exist.
     size : (width, height)
 
     Returns
@@ -52,7 +52,7 @@ def prepare(record, data_set, output, size):
 
 
 def check_output(data_set, output):
-    """Raises CouldNotStart where a folder is missing, or would be written over."""
+    """Raises CouldNotStart if a folder is missing, or would be overwritten."""
     if not data_set.folders['images']:
         raise CouldNotStart('no folder of images: name it with --images DIR')
     made = data_set.layout == JSON or (data_set.facts and not data_set.without_fixations)
@@ -63,7 +63,7 @@ def check_output(data_set, output):
     for kind, folder in data_set.folders.items():
         folder = os.path.realpath(folder) if folder else None
         if kind == 'fixations' and data_set.layout in (JSON, GAZE, MAT_2015):
-            continue  # no PNG is taken for fixations there
+            continue  # there no PNG is read as fixations
         for written in ('images', 'maps'):
             target = os.path.realpath(os.path.join(output, written))
             if folder and os.path.commonpath([target, folder]) == folder:
@@ -71,7 +71,7 @@ def check_output(data_set, output):
 
 
 def is_test(record):
-    """Whether the record belongs to the test set only, which has images and nothing else."""
+    """Whether the record belongs only to the test set, which consists of images alone."""
     return 'test' in record.splits and (len(record.splits) == 1 or not (record.map or record.fixations))
 
 
@@ -107,7 +107,7 @@ def _prepare(record, data_set, output, size):
     )
     turned = record.image if not stored and orientation_of(io.BytesIO(source)) != 1 else None
     image = ImageContainer(image, image_path, InputType.image)
-    # note: deviation 19: the original fails at them; they have an image and nothing else.
+    # note: deviation 19: the original fails on them; they have only an image.
     test_sample = Target(image, size=rows_columns)
     if is_test(record):
         _write(output, image_path, image_png)
@@ -146,7 +146,7 @@ def _prepare(record, data_set, output, size):
 
 
 def _map_source(record, data_set, fixations):
-    """The bytes that an image's map is made of, and what else shapes it that has not always done so."""
+    """The bytes that an image's map is made from, and other influences that earlier versions lacked."""
     if not record.map:
         settings = [data_set.blur(fixations.size)] if data_set.facts else []
         return fixations.points.tobytes(), settings
@@ -155,16 +155,16 @@ def _map_source(record, data_set, fixations):
 
 
 def _has_depth(data):
-    """Whether the bytes of a map may hold more than eight bits, so that they are scaled: not so before."""
+    """Whether a map may have more than eight bits and is scaled; earlier versions did not scale it."""
     if data.startswith(b'\x89PNG'):
         return data[24:25] == b'\x10'
     return data.startswith((b'II', b'MM', b'\x93NUMPY'))
 
 
 def _shrunk(path, source, size, decode, *settings):
-    """An image or a map at the network's size, its own size, and the PNG to write, None if it is there.
+    """An image or a map at the network's size, its own size, and the PNG to write, None if it exists.
 
-    `source` are the bytes that `decode` makes it of, in BGR or grey; `settings` what else shapes it.
+    `source` are the bytes that `decode` decodes, to BGR or grey; `settings` is what else affects it.
     """
     source = checked_png.digest(source, size, cv2.__version__, *settings)
     image, decoded_size = checked_png.read(path, source)
@@ -183,7 +183,7 @@ def _write(output, path, png):
 
 
 def _check_size(size, path, image_size, image_path):
-    # note: deviation 20: the original resizes each part by itself, whatever their sizes.
+    # note: deviation 20: the original resizes each part separately, whatever their sizes.
     if size != image_size:
         (rows, columns), (image_rows, image_columns) = size, image_size
         raise Unreadable(

@@ -1,6 +1,6 @@
-"""Fixation maps and saliency maps from files, which are looked at as they are before anything is cut.
+"""Reads fixation maps and saliency maps from files, examining the full data before reducing them.
 
-Images are decoded with their own depth and channels, `.npy` and `.mat` are taken as they are. Then it is
+Images are decoded with their own depth and channels, `.npy` and `.mat` are read as they are. Only then is it
 decided what the array is, so that a blurred map is never read as fixations, nor a picture as a map.
 """
 
@@ -18,7 +18,7 @@ from utils.errors import Unreadable
 from utils.files import read_bytes
 from utils.images import decode, size_of_image
 
-LARGEST = 2**26  # pixels: a map of more is a mistake or an attack
+LARGEST = 2**26  # pixels: a larger map indicates a mistake or an attack
 MAP, LOG_DENSITY, NEGATIVE = 'map', 'log density', 'map with negative values'
 IMAGES = {
     '.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm', '.jp2', '.gif', '.avif',
@@ -29,7 +29,7 @@ FIXATIONS_IN_MAT = ('I', 'fixLocs', 'fixations')  # SALICON 2015; CAT2000 and FI
 
 _AS_IT_IS = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR  # alpha is dropped, EXIF orientation applied
 _LOSSY = (b'\xff\xd8\xff', b'\0\0\0\x0cjP  ', b'\xff\x4f\xff\x51')  # JPEG, JPEG 2000
-_NEAR = 2  # levels by which a JPEG's channels may differ and still say the same
+_NEAR = 2  # levels by which equal channels may differ in a JPEG
 _NORMALISED = 0.01  # |logsumexp| of a log density
 _ASPECT = 1.1  # a map's may differ from its image's by this factor
 
@@ -51,9 +51,9 @@ def read_fixation_map(path, data=None, ignore_orientation=False):
     ----------
     path : path
     data : bytes, optional
-        What the file holds, where that has been read already.
+        The contents of the file, if they have been read already.
     ignore_orientation : bool
-        Whether an image's EXIF orientation is left alone.
+        Whether an image's EXIF orientation is ignored.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def read_fixation_map(path, data=None, ignore_orientation=False):
     Raises
     ------
     Unreadable
-        One sentence that names the file: it is broken, or is no fixation map but, say, a blurred one.
+        If the file is broken, or is not a fixation map but, for example, a blurred one; the message names it.
     """
     array, lossy = _read_array(path, data, ignore_orientation, FIXATIONS_IN_MAT)
     return fixated(array, path, lossy)
@@ -77,7 +77,7 @@ def fixated(array, path, lossy=False):
         raise Unreadable(f'{path}: the fixation map holds a NaN or an infinite value')
     if array.dtype.kind in 'fi' and (array < 0).any():
         raise Unreadable(f'{path}: no fixation map, since it has negative values')
-    # Several colours stand for several observers; a fixation is what is not black.
+    # Several colours stand for several observers; every pixel that is not black is fixated.
     values = array if array.ndim == 2 else _colours(array, path).sum(axis=2, dtype=np.float64)
     _refuse_blurred(values, path)
     return values != 0
@@ -92,7 +92,7 @@ def _fixated_in_jpeg(array, path):
     # note: deviation 26: the original takes every non-zero pixel
     bright = grey > brightest / 2
     level, count = grey / np.float32(brightest), np.count_nonzero(bright)
-    # At qualities of 60 and more, nothing at all lies from .3 to .75; at 50 some does, below .45.
+    # At qualities of 60 and more, no value is between .3 and .75; at 50 some are, below .45.
     between = ((0.45, 0.55, 0.01), (0.55, 0.75, 0.12), (0.3, 0.45, 1.5))
     smooth = any(
         np.count_nonzero((level > low) & (level <= high)) > share * count for low, high, share in between
@@ -119,13 +119,13 @@ _RING[1:8, 1:8] = 0
 
 
 def _not_fixations(values):
-    """Why these are not fixations, None if they may be.
+    """Why these are not fixations, or None if they may be.
 
-    Fixations, however dense, scatter: how many of a fixated pixel's neighbours are fixated is what one finds
-    a few pixels away. Blur, however narrow, makes blobs of them, which are denser than their surroundings
-    and fall off from a peak. The bounds were set on 3 000 synthetic maps of either kind (sigma 0.5 to 8
-    pixels, 2 to 255 levels and floats) and on SALICON's raw mouse samples, the densest and least scattered
-    that people have: at most 0.1 of excess there, where 0.25 is refused.
+    Fixations, however dense, are scattered: the density next to a fixated pixel is the same as a few pixels
+    away. Blur, however narrow, turns them into blobs, which are denser than their surroundings and fall off
+    from a peak. The limits were set with 3 000 synthetic maps of each kind (sigma 0.5 to 8 pixels, 2 to 255
+    levels and floats) and with SALICON's raw mouse samples, the densest and least scattered in use: their
+    excess density is at most 0.1, and 0.25 is refused.
     """
     marked = values != 0
     count = np.count_nonzero(marked)
@@ -164,7 +164,7 @@ def _not_fixations(values):
 
 
 def _share(marked, kernel):
-    """The share of those pixels around each marked one, where `kernel` is 1, that are marked."""
+    """The share of marked pixels among those around each marked one, where `kernel` is 1."""
     found = cv2.filter2D(marked.astype(np.float32), cv2.CV_32F, kernel, borderType=cv2.BORDER_REFLECT)
     return found[marked] / kernel.sum()
 
@@ -182,15 +182,15 @@ def read_saliency_map(path, ignore_orientation=False, data=None):
     Raises
     ------
     Unreadable
-        One sentence that names the file, if it is missing or broken, a coloured picture, no map, or holds a
-        NaN.
+        If the file is missing, broken, a coloured picture, not a map, or contains a NaN; the message names
+        it.
     """
     array, lossy = _read_array(path, data, ignore_orientation, ('I',))
     return classify(array, path, lossy)
 
 
 def classify(array, path, lossy=False):
-    """The `SaliencyMap` that an array is: see `read_saliency_map`. Only messages name `path`."""
+    """The `SaliencyMap` of an array: see `read_saliency_map`. `path` is only used in messages."""
     path = os.fspath(path)
     if array.ndim == 3:
         array = _one_channel(array, path, lossy)
@@ -253,7 +253,7 @@ def _colours(array, path):
 
 
 def check_shape(shape, size, path):
-    """Raises Unreadable where a map is of `another_shape` than its image."""
+    """Raises Unreadable if a map is of `another_shape` than its image."""
     why = another_shape(shape, size)
     if why:
         raise Unreadable(f'{os.fspath(path)}: {why}')
@@ -262,7 +262,7 @@ def check_shape(shape, size, path):
 def another_shape(shape, size):
     """Why a map of `shape` cannot be of an image of `size`, both (rows, columns); None if it can.
 
-    Its sides may not be swapped, nor its aspect ratio be off by more than a tenth.
+    Its sides must not be swapped, nor its aspect ratio differ by more than a tenth.
     """
     shape, size = tuple(shape), tuple(size)
     ratio = (shape[1] / shape[0]) / (size[1] / size[0])
@@ -282,7 +282,7 @@ def another_shape(shape, size):
 
 
 def _read_array(path, data, ignore_orientation, names):
-    """The array that a file holds, and whether its format is a lossy one."""
+    """The array in a file, and whether its format is lossy."""
     path = os.fspath(path)
     extension = os.path.splitext(path)[1].lower()
     if extension == '.npy':
@@ -311,7 +311,7 @@ def _decode(data, path, ignore_orientation):
     except Unreadable:
         if not data.startswith((b'II*\0', b'MM\0*')):
             raise
-        # OpenCV has neither half floats nor unsigned integers of 32 bits
+        # OpenCV supports neither half floats nor unsigned 32-bit integers
         array = _decode_tiff(data)
         if array is None:
             raise
@@ -322,14 +322,14 @@ def _decode_tiff(data):
     """The first picture of a TIFF, or None."""
     import tifffile
 
-    logging.getLogger('tifffile').setLevel(logging.CRITICAL)  # what it finds broken is one sentence of ours
+    logging.getLogger('tifffile').setLevel(logging.CRITICAL)  # we report broken files in one sentence
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             page = file.pages[0]
             if page.dtype is None or page.size > LARGEST or page.ndim != 2:
                 return None
             return page.asarray(maxworkers=1)
-    except Exception:  # whatever it finds broken: tifffile gives it as many kinds
+    except Exception:  # tifffile reports broken files by many kinds of exceptions
         return None
 
 
@@ -345,7 +345,7 @@ def _read_npy(path, data=None):
     try:
         if data is not None:
             return np.load(io.BytesIO(data), allow_pickle=False)
-        # mapped first: a header that claims more than the file has is found before memory is taken
+        # mapped first, so a header that claims more than the file has is found before memory is allocated
         mapped = np.load(path, mmap_mode='r', allow_pickle=False)
         if mapped.size > 4 * LARGEST:
             raise Unreadable(f'{path}: {mapped.size} numbers, more than any map has')
@@ -357,7 +357,7 @@ def _read_npy(path, data=None):
 
 
 def _in_mat(path, variables, names):
-    """The matrix among the variables of a .mat: that of one of `names`, or the only one."""
+    """The matrix among the variables of a .mat: one with a name in `names`, or the only one."""
     matrices = {
         name: value for name, value in variables.items() if isinstance(value, np.ndarray) and value.size
     }
@@ -370,7 +370,7 @@ def _in_mat(path, variables, names):
 
 
 def holds(variables):
-    """What a .mat holds, in words: 'name (what it is), ..'."""
+    """The contents of a .mat, in words: 'name (what it is), ..'."""
     said = [f'{name} ({_kind(value)})' for name, value in sorted(variables.items())]
     return ', '.join(said[:8]) + (f' and {len(said) - 8} more' if len(said) > 8 else '') or 'nothing'
 

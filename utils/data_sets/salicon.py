@@ -1,4 +1,4 @@
-"""SALICON in each layout that it was handed out in, read one image at a time.
+"""SALICON in each layout in which it was distributed, read one image at a time.
 
 | layout | maps | fixations |
 | --- | --- | --- |
@@ -7,8 +7,8 @@
 | gaze .mat | images | a .mat per image, `gaze`: both editions, 2015 and 2017 |
 | fixation maps | images | images, `.npy`, or `.mat` with `fixLocs` or `fixations`, non-zero where fixated |
 
-`find` looks at the folders and returns a `DataSet`; its records say what there is of each image, and
-`DataSet.fixations(record)` and `.saliency_map(record)` read it. Nothing is read before, but for JSON's index.
+`find` looks at the folders and returns a `DataSet`; its records list the files of each image, which
+`DataSet.fixations(record)` and `.saliency_map(record)` read. Before that only JSON's index is read.
 """
 
 import os
@@ -37,23 +37,23 @@ def find(
     fixation_filter=None,
     ignore_orientation=False,
 ):
-    """Finds what there is of a data set and says in which layout.
+    """Finds the parts of a data set and its layout.
 
     Parameters
     ----------
     salicon : path, optional
         A folder with `images`, `maps` or `saliency`, `fixations` or `fixation`, or `fixations_*.json` in it.
     images, maps, fixations : path, optional
-        These one by one; they come before what `salicon` has. `fixations` may be a JSON file. Only the
-        fixations are needed: records lack the image or the map where there is no such folder.
+        These one by one; they take precedence over `salicon`. `fixations` may be a JSON file. Only the
+        fixations are required: without the other folders, records have no image or map.
     fixation_type : 'fixations' or 'mouse'
         The gaze layout has both: the points inferred as fixations, and every mouse sample.
     fixation_filter : 'duplicates', 'none' or None
-        'duplicates' is that of the SALICON challenge's evaluator: a location recorded m times is kept m - 1
-        times. None: 'duplicates' for mouse samples, which JSON holds too, 'none' for fixations.
+        'duplicates' is the SALICON challenge's filter: a location recorded m times is kept m - 1 times. None:
+        'duplicates' for mouse samples, which JSON also contains, 'none' for fixations.
 
     ignore_orientation : bool
-        Whether the EXIF orientation of images is left alone.
+        Whether the EXIF orientation of images is ignored.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def find(
     Raises
     ------
     CouldNotStart
-        One sentence, where nothing is found or no layout recognised.
+        If nothing is found or no layout is recognised; the message is one sentence.
     """
     salicon, images, maps, fixations = (
         os.fspath(path) if path else None for path in (salicon, images, maps, fixations)
@@ -132,7 +132,7 @@ def _json_files(path):
 def _walk(folder, extensions, problems, suffix=''):
     """Stem -> path of the files in `folder` with one of these extensions.
 
-    Where some names end in `suffix`, those alone, and their stems lack it.
+    If some names end in `suffix`, only those are returned, with stems that omit it.
     """
     if not os.path.isdir(folder):
         raise CouldNotStart(f'{folder}: not a folder')
@@ -181,7 +181,7 @@ def _layout(folder, problems):
             variables = matlab.read(path)
         except Unreadable as error:
             why = why or str(error)
-            continue  # named when its image's turn comes
+            continue  # reported when its image is read
         if 'gaze' in variables:
             return GAZE, mat_files
         if 'I' in variables:
@@ -197,7 +197,7 @@ def _layout(folder, problems):
 
 
 def _check_choices(layout, path, fixation_type, fixation_filter):
-    """The fixation filter that None stands for; raises CouldNotStart for what the layout does not have."""
+    """The fixation filter that None stands for; raises CouldNotStart if the layout does not allow it."""
     if layout in (MAT_2015, FIXATION_MAPS):
         if fixation_type == 'mouse':
             raise CouldNotStart(
@@ -227,7 +227,7 @@ def _annotated_points(annotated, record):
 
 
 def _from_one(points):
-    """Points that are 1-based, and may have fractions, as pixels from 0."""
+    """1-based points, possibly fractional, as 0-based pixels."""
     return points.astype(np.int64) - 1 if points.dtype.kind in 'iu' else np.rint(points) - 1
 
 

@@ -12,16 +12,16 @@ from utils.data_sets.annotations import Scanner
 from utils.data_sets.data_set import split_named
 from utils.errors import Unreadable
 
-MOST_POINTS = 2**26  # of all scanpaths of a file; COCO-Freeview has 665 000 fixations
+MOST_POINTS = 2**26  # in all scanpaths of a file; COCO-Freeview has 665 000 fixations
 
 
 class Scanpaths:
-    """The scanpaths of some files: `.images` maps an image's name, without extension, to its split or None.
+    """The scanpaths in some files: `.images` maps an image's name, without extension, to its split or None.
 
     Raises
     ------
     Unreadable
-        One sentence that names the file and what it holds, if it is no such list.
+        If a file is not such a list; the message names the file and its contents.
     """
 
     def __init__(self, paths, progress=None):
@@ -51,7 +51,7 @@ class Scanpaths:
     def points(self, image, keep_first=False):
         """All fixations of an image, all observers pooled: float array, N x 2, (row, column), 0-based.
 
-        The first of each scanpath, which the display forces to the centre, only if it is to be kept.
+        The first of each scanpath, which the display forces to the centre, is only included on request.
         """
         start = 0 if keep_first else 1
         paths = self._paths.get(image, ())

@@ -1,4 +1,4 @@
-"""Which images train and which validate, where neither names nor folders say so."""
+"""Divides images between training and validation when neither names nor folders do."""
 
 import csv
 import io
@@ -15,23 +15,23 @@ WRITTEN = 'split.csv'
 
 
 def assign(data_set, share=None, file=None, seed=0):
-    """Gives the records of a data set their splits.
+    """Assigns splits to the records of a data set.
 
     Parameters
     ----------
     data_set : data_set.DataSet
-        Its records are replaced; those of the test set stay as they are.
+        Its records are replaced, except those of the test set.
     share : float, optional
-        Of the images that are drawn for validation; the others train.
+        Share of the images that is drawn for validation; the others are for training.
     file : path, optional
-        A CSV with an image and its split a line: see `read`. Images that it does not name are in none.
+        A CSV file with an image and its split per line: see `read`. Unlisted images are in no split.
     seed : int
-        Of the draw.
+        For the draw.
 
     Raises
     ------
     CouldNotStart
-        If both are given, or neither and nothing says a split.
+        If both are given, or neither is given and nothing else names a split.
     """
     if share and file:
         raise CouldNotStart('--validation-share and --split exclude each other')
@@ -64,7 +64,7 @@ def assign(data_set, share=None, file=None, seed=0):
 
 
 def write(data_set, folder):
-    """Writes the split of every image into `folder`, as `read` reads it."""
+    """Writes the split of every image into `folder`, in the format of `read`."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator='\n')
     lines.writerow(['image', 'split'])
@@ -73,12 +73,12 @@ def write(data_set, folder):
 
 
 def read(path):
-    """Image, as the file names it -> split, of a CSV with the columns image and split.
+    """Image, as named in the file -> split, from a CSV file with the columns image and split.
 
     Raises
     ------
     Unreadable
-        One sentence that names the file and the line.
+        If the file is broken; the message names the file and the line.
     """
     text = read_bytes(path, LARGEST).decode('utf-8-sig', 'surrogateescape')
     splits: dict = {}
@@ -105,7 +105,7 @@ def read(path):
 
 
 def _matched(splits, data_set, file):
-    """Stem -> its splits; a note for what the file names and the set does not have."""
+    """Stem -> its splits; notes images that the file names and the set lacks."""
     stems = {record.stem for record in data_set.records}
     by_name: dict = {}
     for stem in stems:

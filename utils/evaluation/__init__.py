@@ -1,1 +1,1 @@
-"""What 04 does: reads maps and ground truth, scores them, writes tables."""
+"""The work of 04: reads maps and ground truth, scores them, writes tables."""

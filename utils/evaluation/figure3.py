@@ -1,4 +1,4 @@
-"""Figure 3 of the paper: metrics over the epochs of a training run, the published points beside them."""
+"""Figure 3 of the paper: metrics over the epochs of a training run, with the published points."""
 
 import io
 import math
@@ -10,7 +10,7 @@ LOWER_IS_BETTER = ('KL', 'KLDiv', 'EMD')
 
 
 def draw(stem, summaries, metrics, published=True):
-    """Draws `stem`.png and `stem`.pdf, a panel a metric.
+    """Draws `stem`.png and `stem`.pdf, one panel per metric.
 
     Parameters
     ----------
@@ -18,12 +18,12 @@ def draw(stem, summaries, metrics, published=True):
     summaries : dict of epoch -> dict of metric -> {'mean', 'stderr', 'n'}
     metrics : names
     published : bool
-        Whether to draw the paper's points: they are by the protocol mit.
+        Whether to draw the paper's points, which follow the protocol mit.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    # the paper's order, what it does not have last
+    # the paper's order; metrics that it lacks come last
     metrics = [m for m in FIGURE3_METRICS if m in metrics] + [m for m in metrics if m not in FIGURE3_METRICS]
     columns = min(3, len(metrics))
     rows = math.ceil(len(metrics) / columns)

@@ -1,6 +1,6 @@
-"""What a set of maps is held against: the fixations of every image, and blurred maps of them.
+"""The ground truth for a set of maps: the fixations on every image, and blurred maps of them.
 
-Fixations are small and are kept, four bytes each; maps are made or read when an image's turn comes.
+Fixations are small and are kept, four bytes each; maps are made or read when they are needed.
 """
 
 import os
@@ -20,7 +20,7 @@ from utils.evaluation import tuebingen
 from utils.evaluation.maps import LARGEST, find_maps, match, read_map
 from utils.parallel import in_order
 
-SIGMA, SIDE = 19, 640  # of the blurred maps: 19 pixels where the longer side has 640
+SIGMA, SIDE = 19, 640  # of the blurred maps: 19 pixels for a longer side of 640
 PICKLE = 'pickle'
 
 
@@ -39,27 +39,27 @@ class GroundTruth:
     images : dict of str -> Image
         By stem: the path relative to the folder, without extension.
     layout, fixation_type, fixation_filter : str
-        What they were read from, and which; a type is None where the layout has one only.
+        What they were read from, and which; the type is None if the layout has only one.
     set : str or None
-        The name of the data set that was recognised.
+        The name of the recognised data set.
     sigma : float or None
-        Of the blur that goes with it, in pixels; None for 19 at 640 x 480, in proportion.
+        Of the set's blur, in pixels; None for 19 at 640 x 480, scaled with the image.
     multiplicity : bool
-        Whether the files tell how often a pixel was fixated.
+        Whether the files record how often a pixel was fixated.
     said : list of str
-        What is to be said of the set.
+        Remarks on the set.
     others : set of str
         Stems of the set's images that have no public fixations.
     blurred_from : str or None
-        The folder of the blurred maps; None where they are made of the fixations.
+        The folder of the blurred maps; None if they are made from the fixations.
     unread : dict of str -> str
-        Stem -> one sentence, of each image whose fixations or blurred map could not be read.
+        Stem -> one sentence, for each image whose fixations or blurred map could not be read.
     problems : list of str
         What else was wrong with the files: one sentence each.
     outside, read : int
-        How many points lay outside their image and were dropped, of how many before any filter.
+        How many points were outside their image and dropped, and how many there were before any filter.
     totals : dict of str -> Counter
-        Split -> how many 'images', 'mouse samples' and 'fixations' its files hold before any filter.
+        Split -> how many 'images', 'mouse samples' and 'fixations' its files have before any filter.
     """
 
     def __init__(self, layout, fixation_type=None, fixation_filter='none'):
@@ -72,7 +72,7 @@ class GroundTruth:
         self._start()
 
     def __getstate__(self):
-        """For another process: without what is kept of maps and what belongs to threads."""
+        """For another process: without cached maps and without thread-specific objects."""
         return {name: value for name, value in vars(self).items() if name not in ('_lock', 'blurred')}
 
     def __setstate__(self, state):
@@ -84,14 +84,14 @@ class GroundTruth:
         self.blurred = lru_cache(maxsize=16)(self._blurred)  # the self-check asks for each a few times
 
     def add(self, stem, points, size):
-        """Adds an image, its points packed."""
+        """Adds an image with its points packed."""
         kind = np.uint16 if max(size) <= 2**16 else np.int32
         self.images[stem] = Image(np.asarray(points).astype(kind).reshape(-1, 2), tuple(size))
 
     def blur_from(self, folder, allow_missing=False, stretch=False):
-        """Takes the blurred maps from `folder`; images without one are dropped, and named, if allowed.
+        """Uses the blurred maps in `folder`; images without one are dropped and named, if this is allowed.
 
-        `stretch`: whether maps of another aspect ratio than their image's are taken.
+        `stretch`: whether maps with a different aspect ratio from their image's are accepted.
         """
         self._stretch = stretch
         self.blurred.cache_clear()
@@ -107,15 +107,15 @@ class GroundTruth:
         self.blurred_from = folder
 
     def image_path(self, stem):
-        """The file of an image, None where it is not known."""
+        """The file of an image, None if it is not known."""
         return self._image_paths.get(stem)
 
     def empty(self):
-        """The stems of the images without fixations, which are in no mean."""
+        """The stems of the images without fixations, which are left out of all means."""
         return [stem for stem, image in self.images.items() if not len(image.points)]
 
     def all_fixations(self):
-        """All images' fixations, brought to the size of any of them: a `tuebingen.OtherFixations`."""
+        """All images' fixations, scaled to the size of any of them: a `tuebingen.OtherFixations`."""
         with self._lock:
             if self._all is None:
                 self._all = tuebingen.OtherFixations(self.images.values())
@@ -129,7 +129,7 @@ class GroundTruth:
         return fixated
 
     def _blurred(self, stem):
-        """The continuous ground truth: float or uint8 array, of the image's size or as it was read."""
+        """The continuous ground truth: float or uint8 array, at the image's size or as it was read."""
         points, size = self.images[stem]
         if self.blurred_from:
             blurred = read_map(self._maps[stem])
@@ -139,17 +139,17 @@ class GroundTruth:
         return data_set.blurred_map(points, size, self.sigma or SIGMA * max(size) / SIDE)
 
     def counts(self, size):
-        """How many images are fixated at each pixel, all brought to `size`; int32 array of that size."""
+        """How many images are fixated at each pixel, all scaled to `size`; int32 array of that size."""
         with self._lock:
             if size not in self._counts:
                 counts = np.zeros(size, np.int32)
                 for image in self.images.values():
                     counts[_pixels(image, size)] += 1
-                self._counts = {size: counts}  # sets of one size are the rule: no more than one is kept
+                self._counts = {size: counts}  # most sets have one size: only one is kept
             return self._counts[size]
 
     def other_fixations(self, stem, number, seed):
-        """How many of `number` random other images (0: of all) are fixated at each pixel of this one."""
+        """How many of `number` random other images (0: all) are fixated at each pixel of this one."""
         image = self.images[stem]
         if not number:
             counts = self.counts(image.size).copy()
@@ -164,7 +164,7 @@ class GroundTruth:
 
 
 def _pixels(image, size):
-    """Row and column indices of an image's fixated pixels, each once, brought to another size."""
+    """Row and column indices of an image's fixated pixels, each once, scaled to another size."""
     points = image.points
     if image.size != size:
         points = (points + 0.5) * (np.array(size) / image.size)
@@ -186,10 +186,10 @@ def read(
     Parameters
     ----------
     path : path
-        A data set as it is handed out, see `known`; a folder or a JSON file in one of SALICON's layouts, a
-        folder of fixation maps (images, non-zero where fixated), or a pickle of 01.
+        A data set as it is distributed, see `known`; a folder or a JSON file in one of SALICON's layouts, a
+        folder of fixation maps (images, nonzero where fixated), or a pickle made by 01.
     fixation_type, fixation_filter : str or None
-        See `salicon.find`; under the protocol tuebingen no filter is the default.
+        See `salicon.find`; under the protocol tuebingen the default is no filter.
     keep_first, ignore_orientation : bool
         See `finding.find`.
     workers : int
@@ -202,7 +202,7 @@ def read(
     Raises
     ------
     CouldNotStart
-        If there is nothing that can be read.
+        If nothing can be read.
     """
     if not os.path.exists(path):
         raise CouldNotStart(f'{path}: there is no such file or folder')
@@ -304,7 +304,7 @@ def _from_pickle(path, fixation_type, fixation_filter):
 
 
 def sample_stem(sample, number):
-    """The stem of a sample: the path below `images/` where 01 wrote it, else its file's name."""
+    """The stem of a sample: the path below `images/` if 01 wrote it, otherwise its file's name."""
     path = getattr(sample.image, 'filePath', None)
     path = path.decode('utf-8', 'replace') if isinstance(path, bytes) else path
     if not isinstance(path, str) or not path:

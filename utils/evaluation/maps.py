@@ -1,4 +1,4 @@
-"""Folders of saliency maps: found, matched with the images that they are of, and read."""
+"""Finds folders of saliency maps, matches them with their images, and reads them."""
 
 import os
 from collections import defaultdict
@@ -10,23 +10,23 @@ from utils.errors import CouldNotStart, Unreadable
 from utils.files import walk
 from utils.outputs import CONTACT_SHEET, FORMATS
 
-# Where 03 wrote a map in several formats, the first of these is taken: the original's map without loss before
-# its JPEG, and both before the `.npy`, which is another map, neither cut to eight bits nor blurred.
+# If 03 wrote a map in several formats, the first of these is used: the original's lossless map before its
+# JPEG, and both before the `.npy`, which is a different map, neither rounded to eight bits nor blurred.
 EXTENSIONS = (
     '.png', '.tif', '.tiff', '.bmp', '.pgm', '.ppm', '.webp', '.jp2', '.jpg', '.jpeg', '.npy', '.mat'
 )  # fmt: skip
 LARGEST = readers.LARGEST
-# what 03 writes beside maps
+# other files that 03 writes
 OVERLAY, SHEET = (os.path.splitext(name)[0] for name in (FORMATS['overlay'], CONTACT_SHEET))
 
 
 def find_maps(folder, suffix=''):
     """Finds the maps in `folder` and its subfolders: relative path without extension -> path.
 
-    Of an archive (`.hdf5`, `.h5`, `.zip`): name in it without extension -> `archives.Member`.
+    For an archive (`.hdf5`, `.h5`, `.zip`): name in it without extension -> `archives.Member`.
 
-    Where some names end in `suffix`, as the blurred maps of some data sets do, those alone, and their stems
-    lack it.
+    If some names end in `suffix`, like the blurred maps of some data sets, only those are returned, with
+    stems that omit it.
 
     Raises
     ------
@@ -57,15 +57,15 @@ def find_maps(folder, suffix=''):
 def match(stems, files):
     """Which file belongs to which image.
 
-    That of the same relative path; if there is none for any image, the path below the folder that all files
-    are in, as archives have one; then the one file of the same name, if no other image has that name: some
-    hand out images by split and maps in one folder.
+    The file with the same relative path; if no image has one, the path below the folder that contains all
+    files, as in archives; then the only file with the same name, if no other image has that name: some sets
+    have images by split and maps in one folder.
 
     Parameters
     ----------
     stems : collection of str
         Of the images.
-    files : dict of str -> path, or whatever stands for the file
+    files : dict of str -> path, or anything that represents the file
         By its relative path without extension: see `find_maps`.
 
     Returns
@@ -90,7 +90,7 @@ def pair(files, folder, truth, fixations, allow_missing=False):
 
     Parameters
     ----------
-    files : dict of str -> path, or whatever stands for the file
+    files : dict of str -> path, or anything that represents the file
         Found in `folder`, see `find_maps`.
     truth : ground_truth.GroundTruth
         Read from the path `fixations`.
@@ -99,12 +99,12 @@ def pair(files, folder, truth, fixations, allow_missing=False):
 
     Returns
     -------
-    dict of stem -> file, and a list of one sentence for each image or file without the other
+    dict of stem -> file, and a list with one sentence for each unmatched image or file
 
     Raises
     ------
     CouldNotStart
-        If nothing is left, or something is missing that may not be.
+        If nothing is left, or if something is missing and `allow_missing` is false.
     """
     paired, missing, extra = match(truth.images.keys() | truth.unread.keys(), files)
     paired = {stem: paired[stem] for stem in truth.images if stem in paired}
@@ -149,12 +149,12 @@ def read_source(source, ignore_orientation=False):
         return readers.classify(data, source.path)
     try:
         return readers.read_saliency_map(source.path, ignore_orientation, data)
-    except MemoryError:  # what its header claims to hold
+    except MemoryError:  # its header claims too much
         raise Unreadable(f'{source.path}: not a whole file of a map') from None
 
 
 def read_map(path):
-    """Reads a map that others are held against, such as a blurred one: uint8 or floats, (rows, columns).
+    """Reads a map that others are compared with, such as a blurred one: uint8 or floats, (rows, columns).
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The options of 04, by subject. Imports nothing that takes time, so that `--help` answers at once."""
+"""The options of 04, by subject. Imports nothing slow, so that `--help` answers at once."""
 
 from utils.command_line import network_size, positive, positive_number, whole
 from utils.errors import CouldNotStart
@@ -6,7 +6,7 @@ from utils.evaluation.published import TABLES
 
 
 def add_scores(parser):
-    """Adds all that shapes a number beside the maps and the ground truth."""
+    """Adds the options that affect the numbers, apart from the maps and the ground truth."""
     option = parser.add_argument
     option(
         '--protocol',
@@ -14,19 +14,19 @@ def add_scores(parser):
         default='mit',
         help='definitions of the metrics',
     )
-    option('--metrics', metavar='A,B', help='which of them (default: all of the protocol)')
+    option('--metrics', metavar='A,B', help='which metrics (default: all of the protocol)')
     option(
         '--baseline',
         metavar='FILE',
         default='gaussian',
-        help='what IG is gained over: a map, or gaussian, centred, sigma a quarter of each side',
+        help='baseline of IG: a map, or gaussian, centred, with sigma a quarter of each side',
     )
     option(
         '--others',
         type=whole,
         metavar='N',
         default=10,
-        help="random other images whose fixations are sAUC's negatives, 0 for all; of protocol mit",
+        help="random other images whose fixations are sAUC's negatives, 0 for all; for protocol mit",
     )
     option(
         '--splits',
@@ -38,30 +38,30 @@ def add_scores(parser):
         '--blur-sigma',
         type=positive_number,
         metavar='PIXELS',
-        help="of the Gaussian that makes blurred maps of fixations (default: the data set's; else 23.99 of "
-        'protocol tuebingen, and 19 at 640 x 480, in proportion, of mit)',
+        help="sigma of the Gaussian that blurs fixations (default: the data set's; otherwise 23.99 for "
+        'protocol tuebingen, and 19 at 640 x 480, scaled with the image, for mit)',
     )
-    option('--seed', type=whole, metavar='N', default=0, help='of all that is random')
+    option('--seed', type=whole, metavar='N', default=0, help='for everything random')
 
 
 def add_maps(parser):
-    """Adds what is done with maps of other kinds and sizes."""
+    """Adds the options for maps of other kinds and sizes."""
     option = parser.add_argument
     option(
         '--density',
         choices=['exp', 'as-is'],
-        help='what to score of a log density: its exponential, or itself (default: the exponential; of '
-        'protocol tuebingen IG alone)',
+        help='how to score a log density: its exponential, or as it is (default: the exponential; for '
+        'protocol tuebingen only IG)',
     )
     option(
         '--stretch',
         action='store_true',
-        help="take maps whose aspect ratio is not their image's, such as those of the network's size",
+        help="accept maps whose aspect ratio is not their image's, such as those at the network's size",
     )
 
 
 def add_tables(parser):
-    """Adds what becomes of the numbers."""
+    """Adds the options for the output."""
     option = parser.add_argument
     option(
         '--compare',
@@ -70,7 +70,7 @@ def add_tables(parser):
         default=[],
         metavar='TABLE',
         choices=list(TABLES),
-        help=f"the paper's rows beside ours: {', '.join(TABLES)} (default: none)",
+        help=f"show the paper's rows beside ours: {', '.join(TABLES)} (default: none)",
     )
     option(
         '--output',
@@ -83,22 +83,22 @@ def add_tables(parser):
 
 
 def add_snapshots(parser):
-    """Adds what the snapshots of a run are scored with."""
+    """Adds the options for scoring the snapshots of a run."""
     option = parser.add_argument
     option(
         '--snapshots',
         metavar='DIR',
-        help="scores every snapshot of a run and draws the paper's Figure 3; needs --images (default: none)",
+        help="score every snapshot of a run and draw the paper's Figure 3; needs --images (default: none)",
     )
     option(
         '--images',
         metavar='PATH',
-        help='a folder or a pickle of 01: what --snapshots predict on, and what an .html shows (default: '
+        help='folder or pickle made by 01: the images that --snapshots predicts and an .html shows (default: '
         "the data set's own)",
     )
     option('--size', type=network_size, default='256x192', help="the network's input, for --snapshots")
-    option('--batch-size', type=positive, default=1, metavar='N', help='images at a time, for --snapshots')
-    option('--figure', metavar='STEM', default='figure3', help='where to draw it: STEM.png and STEM.pdf')
+    option('--batch-size', type=positive, default=1, metavar='N', help='images per batch, for --snapshots')
+    option('--figure', metavar='STEM', default='figure3', help='its files: STEM.png and STEM.pdf')
 
 
 def check(options):

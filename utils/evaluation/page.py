@@ -1,4 +1,4 @@
-"""Results as a page: one HTML file that opens from the disk, with a picture of every image and its scores."""
+"""Results as an HTML page that opens from disk, with a picture of every image and its scores."""
 
 import base64
 import html
@@ -22,15 +22,15 @@ from utils.files import write_bytes
 from utils.images import encode, read_rgb, shrink
 from utils.parallel import in_order
 
-INLINE = 300  # images whose pictures are in the page itself; those of more lie in a folder beside it
+INLINE = 300  # largest number of images with pictures in the page itself; otherwise in a folder beside it
 SIDE = 224  # pixels of a panel's longer side
 BINS = 20  # of a histogram
-PANELS = ('image', 'truth', 'map', 'overlay')  # in a picture, from left to right
+PANELS = ('image', 'truth', 'map', 'overlay')  # of a picture, from left to right
 _TEMPLATE = os.path.join(os.path.dirname(__file__), 'page.html')
 
 
 class Picture(NamedTuple):
-    """What is shown of an image.
+    """What is shown for an image.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Picture(NamedTuple):
         The PANELS side by side.
     aspect : (columns, rows) of one of them
     without : tuple of str
-        Those of PANELS that are empty, since there is no image.
+        The PANELS that are empty because there is no image.
     """
 
     jpeg: bytes
@@ -58,7 +58,7 @@ def picture(saliency_map, points, size, blurred, image=None):
     size : (rows, columns)
         Of the image, to which the fixations belong.
     blurred : float or uint8 array, shape (any, any), or float
-        The blurred map of the fixations, or the sigma that they are blurred by, in pixels of the image.
+        The blurred map of the fixations, or the sigma to blur them with, in pixels of the image.
     image : uint8 array, RGB, optional
 
     Returns
@@ -90,15 +90,15 @@ def _eight_bits(array, width, height):
 
 
 def pictures_of(files, truth, settings, images=None, workers=1):
-    """A function that gives (stem, Picture or None) of a set of maps, for `tables.Report`.
+    """A function that gives (stem, Picture or None) for a set of maps, for `tables.Report`.
 
     Parameters
     ----------
-    files : dict of stem -> path of the map, or what else `maps.find_maps` found
+    files : dict of stem -> path of the map, or as from `maps.find_maps`
     truth : ground_truth.GroundTruth
     settings : scores.Settings
     images : path, optional
-        Of the images: a folder or a pickle of 01, if not the data set's own.
+        Of the images: a folder or a pickle made by 01, if not the data set's own.
     workers : int
         Threads.
     """
@@ -116,7 +116,7 @@ def pictures_of(files, truth, settings, images=None, workers=1):
     def read(stem):
         points, size = truth.images[stem]
         try:
-            # of a log density its exponential, whatever is scored of it
+            # for a log density its exponential, however it is scored
             found = read_source(files[stem], settings.ignore_orientation)
             saliency_map, _ = as_scored(found, settings._replace(density=None))
             blurred = truth.blurred(stem) if truth.blurred_from else blur_of(truth, size, settings.protocol)
@@ -135,13 +135,13 @@ def pictures_of(files, truth, settings, images=None, workers=1):
 
 
 def write(path, report, sections):
-    """Writes the page, atomically; beyond INLINE images their pictures into the folder NAME_files beside it.
+    """Writes the page atomically; with more than INLINE images, pictures go to a folder NAME_files beside it.
 
     Parameters
     ----------
     path : path
     report : tables.Report
-        Its `pictures`, if it has any, gives (stem, Picture or None) of the images that were scored.
+        Its `pictures`, if it has any, gives (stem, Picture or None) for the scored images.
     sections : list of tables.Section
         The tables of means and published rows.
     """
@@ -184,7 +184,7 @@ def as_html(report, sections, links):
             f'<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>' for name, value in settings.items()
         ),
     }
-    # once, and not in what was filled in: a file may be called {{images}}
+    # in one pass, not in text already filled in: a file may be called {{images}}
     return re.sub(r'\{\{([#/\w]+)\}\}', lambda marker: filled[marker[1]], template)
 
 
@@ -219,7 +219,7 @@ def _histograms(report):
 
 
 def _histogram(metric, report):
-    """A figure of how often which value is, the mean as a line; nothing where no image has one."""
+    """A histogram with the mean as a line; nothing if no image has a value."""
     values = [scores[metric] for scores in report.scores.values() if math.isfinite(scores[metric])]
     if not values:
         return ''
@@ -295,6 +295,6 @@ def _row(number, stem, report, link, pictures):
         if math.isnan(value):
             cells.append('<td class="undefined" data-value="">not defined</td>')
         else:
-            exact = '-Infinity' if value == -math.inf else repr(value)  # as JavaScript has it
+            exact = '-Infinity' if value == -math.inf else repr(value)  # as in JavaScript
             cells.append(f'<td data-value="{exact}">{round(value, 4) + 0:.4f}</td>')
     return f'<tr id="image-{number}" data-name="{name}"{attributes}>{"".join(cells)}</tr>'

@@ -1,10 +1,10 @@
-"""Where the maps of a folder are from: `maps.json`, which 03 writes beside them and 04 reads.
+"""The origin of the maps in a folder: `maps.json`, which 03 writes beside them and 04 reads.
 
     {"version": "1.0.0", "weights_sha256": "..", "settings": {"size": "256x192", ..}, "code_path": "..",
      "date": "2026-11-26T09:30:00Z"}
 
-It says nothing of single images, so that jobs that share a folder share it. Where maps of several weights or
-settings were kept in one folder on purpose, "earlier" lists the records of before, null for maps without one.
+It says nothing about single images, so jobs that share a folder can share it. If maps of several weights or
+settings were kept in one folder on purpose, "earlier" lists the previous records, null for maps without one.
 """
 
 import json
@@ -17,12 +17,12 @@ from utils.errors import CouldNotStart, Unreadable
 from utils.files import is_temporary, read_bytes, write_bytes
 
 NAME = 'maps.json'
-LARGEST = 2**20  # bytes: it has a few hundred
+LARGEST = 2**20  # bytes: usually a few hundred
 FIELDS = ('version', 'weights_sha256', 'settings', 'code_path', 'date')
 
 
 def record(version, weights_sha256, settings, code_path):
-    """What `maps.json` holds of a run that begins now.
+    """The contents of `maps.json` for a run that begins now.
 
     Parameters
     ----------
@@ -31,9 +31,9 @@ def record(version, weights_sha256, settings, code_path):
     weights_sha256 : str
         Of the weights' file.
     settings : dict of str -> str, number or bool
-        What shapes a map; runs agree where they give no setting two values.
+        What affects a map; runs agree if they give no setting two different values.
     code_path : str or None
-        Which code computes the network here; None where nothing is left to do. Runs agree whatever it is.
+        Which code computes the network here; None if nothing is left to do. It is not compared.
 
     Returns
     -------
@@ -44,12 +44,12 @@ def record(version, weights_sha256, settings, code_path):
 
 
 def read(folder):
-    """The record in a folder of maps; None where there is none.
+    """The record in a folder of maps; None if there is none.
 
     Raises
     ------
     Unreadable
-        If its file cannot be read, or is no such record.
+        If its file cannot be read, or is not such a record.
     """
     path = os.path.join(folder, NAME)
     return parse(read_bytes(path, LARGEST), path) if os.path.lexists(path) else None
@@ -76,10 +76,10 @@ def is_ours(path):
 
 
 def parse(data, path):
-    """The record that the bytes `data` of the file `path` hold; raises Unreadable where it is none."""
+    """The record in the bytes `data` of the file `path`; raises Unreadable if it is not one."""
     try:
         found = json.loads(data)
-    except (ValueError, RecursionError):  # ValueError: of JSON and of UTF-8
+    except (ValueError, RecursionError):  # ValueError: from JSON and from UTF-8
         found = None
     if not isinstance(found, dict) or any(field not in found for field in FIELDS):
         raise Unreadable(f'{path}: says nothing of where the maps are from, as 03 would; remove it')
@@ -89,7 +89,7 @@ def parse(data, path):
 
 
 def keep(folder, made, skip_existing, force, existing):
-    """Makes `maps.json` in the folder say what is true of it, before the first map is written.
+    """Updates `maps.json` in the folder, before the first map is written.
 
     Parameters
     ----------
@@ -97,13 +97,13 @@ def keep(folder, made, skip_existing, force, existing):
     made : dict
         The run's `record`.
     skip_existing, force : bool
-        Whether maps that are there are kept, and whether they are if they are others'.
+        Whether existing maps are kept, and whether also if they have other weights or settings.
     existing : int
-        How many maps of the images to predict are there.
+        How many maps of the images to predict exist.
 
     Returns
     -------
-    dict: the record that is there now; it is the one of before where the runs agree
+    dict: the record that is now there; the previous one if the runs agree
 
     Raises
     ------
@@ -116,7 +116,7 @@ def keep(folder, made, skip_existing, force, existing):
         differences = different(there, made) if there else []
     except Unreadable as error:
         there, differences = None, [str(error)]
-    if differences and not _holds_maps(folder):  # a run before this one got no further than its record
+    if differences and not _holds_maps(folder):  # an earlier run wrote nothing but its record
         there, differences = None, []
     if there is None and skip_existing and existing and not differences:
         say(f'{path} is missing: which weights and settings made the maps that are kept cannot be told')
@@ -151,7 +151,7 @@ def _earlier(found):
 
 
 def different(there, made):
-    """What tells two records' maps apart: a sentence for each of weights and settings."""
+    """The differences between two records: a phrase for the weights and for each setting."""
     found = []
     if there['weights_sha256'] != made['weights_sha256']:
         found.append(f'weights {str(there["weights_sha256"])[:12]} there, {made["weights_sha256"][:12]} now')

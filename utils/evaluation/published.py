@@ -1,8 +1,8 @@
-"""The numbers that the paper published (arXiv:1701.01081): Tables 2, 3 and 4, and the curves of Figure 3.
+"""The numbers published in the paper (arXiv:1701.01081): Tables 2, 3 and 4, and the curves of Figure 3.
 
 The paper names no implementation of the metrics. Tables 2 and 3 and Figure 3 must come from the MIT code on
-SALICON's validation set of 2015, its fixations filtered (raw mouse samples cannot reach an NSS of 2.5);
-Table 4 from the organisers' servers: SALICON's own code, and MIT's.
+SALICON's validation set of 2015, with filtered fixations (raw mouse samples cannot reach an NSS of 2.5);
+Table 4 comes from the organisers' servers, with SALICON's own code and MIT's.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ class Table(NamedTuple):
     title: str
     protocol: str  # 'mit' or 'salicon', whose definitions and names its numbers follow
     metrics: tuple  # the columns
-    rows: dict  # name of the model -> values, None where there is none
+    rows: dict  # name of the model -> values, None if there is none
 
 
 TABLES = {
@@ -72,7 +72,7 @@ TABLES = {
     ),
 }
 
-# Cells that the paper itself contradicts: never a bar to reach.
+# Cells that the paper itself contradicts: not to be used as a target.
 DISPUTED = {
     ('table3', 'GAN/4', 'NSS'): 'the text and Figure 3 have GAN/4 below BCE/4, the table above',
     ('table3', 'BCE/4', 'NSS'): 'the text and Figure 3 have BCE/4 above GAN/4, the table below',

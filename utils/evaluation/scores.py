@@ -1,4 +1,4 @@
-"""Scores of saliency maps by the three protocols, image by image, and their summary."""
+"""Scores saliency maps by the three protocols, image by image, and summarises them."""
 
 import importlib.util
 import math
@@ -36,25 +36,25 @@ RESIZED_BY = {
 GAUSSIAN = 0.25  # standard deviation of the Gaussian baseline, in heights and widths of the image
 
 NO_POT = 'EMD needs the package POT, which is not here: it is not made for this Python yet, or not installed'
-NOT_OF_NEGATIVE = ('KL', 'IG', 'EMD')  # of protocol mit: not defined for a map with negative values
+NOT_OF_NEGATIVE = ('KL', 'IG', 'EMD')  # in protocol mit, not defined for a map with negative values
 
 
 class Settings(NamedTuple):
-    """All that shapes a number beside the maps and the ground truth."""
+    """Everything that affects the numbers, apart from the maps and the ground truth."""
 
     protocol: str  # one of METRICS
-    metrics: tuple  # names out of METRICS
+    metrics: tuple  # names from METRICS
     baseline: Optional[tuple]  # the path and the array of a map; None for the Gaussian
-    others: int  # other images that sAUC takes its negatives from, 0 for all (MIT)
+    others: int  # number of other images that give sAUC's negatives, 0 for all (MIT)
     splits: Optional[int]  # draws of AUC-Borji and sAUC; None for the exact expectation
-    seed: int  # every image has its own, of this and its name
-    density: Optional[str] = None  # 'exp' or 'as-is': what is scored of a log density; None: the default
-    stretch: bool = False  # whether maps of another aspect ratio than their image's are taken
-    ignore_orientation: bool = False  # whether the EXIF orientation of maps is left alone
+    seed: int  # every image's own seed is made from this and its name
+    density: Optional[str] = None  # 'exp' or 'as-is': how a log density is scored; None: the default
+    stretch: bool = False  # whether maps with another aspect ratio than their image's are accepted
+    ignore_orientation: bool = False  # whether the EXIF orientation of maps is ignored
 
 
 def settings_of(options):
-    """The `Settings` that the options of 04 stand for.
+    """The `Settings` given by the options of 04.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def _has_pot():
 
 
 def chosen(text, protocol):
-    """The metrics that `text`, 'a,b,c', names; all of the protocol's for None.
+    """The metrics named in `text`, 'a,b,c'; all of the protocol's for None.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def chosen(text, protocol):
 
 
 def centre_gaussian(size):
-    """The Gaussian baseline: centred, with a standard deviation of a quarter of each side; its top is 1."""
+    """The Gaussian baseline: centred, with a standard deviation of a quarter of each side and maximum 1."""
     rows, columns = (np.arange(length) - (length - 1) / 2 for length in size)
     down = np.exp(-0.5 * (rows / (GAUSSIAN * size[0])) ** 2)
     across = np.exp(-0.5 * (columns / (GAUSSIAN * size[1])) ** 2)
@@ -130,7 +130,7 @@ def score(saliency_map, stem, truth, settings):
     Parameters
     ----------
     saliency_map : readers.SaliencyMap, or a uint8 or float array, shape (rows, columns)
-        Resized as the protocol does where its size is not the image's.
+        Resized as the protocol does if its size is not the image's.
     stem : str
         Of the image.
     truth : ground_truth.GroundTruth
@@ -138,12 +138,12 @@ def score(saliency_map, stem, truth, settings):
 
     Returns
     -------
-    dict of metric -> float, NaN where it is not defined; of an image without fixations, NaN everywhere
+    dict of metric -> float, NaN if it is not defined; all NaN for an image without fixations
 
     Raises
     ------
     ValueError
-        If a map holds a NaN.
+        If a map contains a NaN.
     Unreadable
         If the ground truth's map cannot be read.
     """
@@ -166,7 +166,7 @@ def score(saliency_map, stem, truth, settings):
 
 
 def as_scored(saliency_map, settings):
-    """The values that are scored of a `readers.SaliencyMap`, and what kind of map they are."""
+    """The values of a `readers.SaliencyMap` that are scored, and their kind."""
     if saliency_map.kind != LOG_DENSITY:
         return saliency_map
     if settings.density == 'as-is':
@@ -202,7 +202,7 @@ def _mit(saliency_map, stem, truth, settings, floats=False):
         return metrics.auc_shuffled(saliency_map, fixated, others, splits=settings.splits, seed=seed)
 
     def auc_judd():
-        # The jitter that breaks ties is absolute: it would shuffle the small values of a probability density.
+        # The jitter that breaks ties is absolute: it would scramble a probability density's small values.
         highest = saliency_map.max() if floats else 1
         scaled = saliency_map / highest if 0 < highest < 1 else saliency_map
         return metrics.auc_judd(scaled, fixated, seed=seed)
@@ -221,7 +221,7 @@ def _mit(saliency_map, stem, truth, settings, floats=False):
 
 
 def _tuebingen(saliency_map, stem, truth, settings):
-    """metric -> value, those that are not defined for such a map NaN."""
+    """metric -> value, NaN if not defined for such a map."""
     points, size = truth.images[stem]
     points, wanted, found = points.astype(int), set(settings.metrics), {}
     density = saliency_map.kind == LOG_DENSITY
@@ -247,7 +247,7 @@ def blur_of(truth, size, protocol):
 
 
 def _seed(seed, stem):
-    """An image's own seed, whatever the order in which images are scored."""
+    """An image's own seed, independent of the order in which images are scored."""
     return zlib.crc32(f'{seed}/{stem}'.encode('utf-8', 'surrogateescape'))
 
 
@@ -258,7 +258,7 @@ def score_all(items, count, truth, settings, workers):
     ----------
     items : iterable of (stem, path of the map, or the map itself)
     count : int
-        How many there are.
+        Number of items.
     truth, settings : see `score`
     workers : int
         Threads.
@@ -266,8 +266,8 @@ def score_all(items, count, truth, settings, workers):
     Returns
     -------
     dict of stem -> dict of metric -> float
-    list of one sentence for each map without a score
-    Counter of the maps that were 'resized', of those of 'another shape' among the failed, and of each
+    list with one sentence for each map without a score
+    Counter of the maps that were 'resized', of those with 'another shape' among the failed, and of each
     `SaliencyMap.kind`
     """
     ready_for_threads()
@@ -276,7 +276,7 @@ def score_all(items, count, truth, settings, workers):
 
 
 def collected(found, truth):
-    """What `score_all` returns, of what `score_item` returned of each item, in their order."""
+    """What `score_all` returns, from the results of `score_item` for each item, in order."""
     scores, failed, seen = {}, [], Counter()
     for stem, result, size, kind in found:
         if isinstance(result, str):
@@ -289,7 +289,7 @@ def collected(found, truth):
 
 
 def score_item(item, truth, settings):
-    """(stem, its scores, the map's size, its kind); one sentence in place of scores where there are none."""
+    """(stem, its scores, the map's size, its kind); a sentence instead of scores if there are none."""
     stem, source = item
     name = stem if isinstance(source, np.ndarray) else getattr(source, 'path', source)
     try:
@@ -308,7 +308,7 @@ def score_item(item, truth, settings):
 
 
 def remarks(scores, seen, truth, settings):
-    """What is to be said of a set of scores: one sentence each.
+    """Remarks on a set of scores, one sentence each.
 
     Parameters
     ----------
@@ -338,7 +338,7 @@ def remarks(scores, seen, truth, settings):
 
 
 def columns(settings, seen):
-    """The metrics that are worth a column: of protocol tuebingen, IG is of log densities, and may be alone.
+    """The metrics that get a column: in protocol tuebingen IG needs log densities, and may be the only one.
 
     Parameters
     ----------
@@ -355,7 +355,7 @@ def columns(settings, seen):
 
 
 def summary(scores, names):
-    """Mean, standard error over images and number of images of every metric.
+    """Mean, standard error over images and number of images for every metric.
 
     Parameters
     ----------
@@ -364,8 +364,8 @@ def summary(scores, names):
 
     Returns
     -------
-    dict of metric -> {'mean': .., 'stderr': .., 'n': ..}; images where the metric is NaN are not counted;
-    NaN where too few are left.
+    dict of metric -> {'mean': .., 'stderr': .., 'n': ..}; images whose value is NaN are not counted; NaN if
+    too few are left.
     """
     result = {}
     for name in names:
@@ -380,7 +380,7 @@ def summary(scores, names):
 
 
 def described(settings, truth, scored, resized=0, made_by=None):
-    """Everything that shapes the numbers, as text or numbers by name; for the head of every output."""
+    """Everything that affects the numbers, as text or numbers by name; for the head of every output."""
     shown = {
         'version': VERSION,
         'protocol': settings.protocol,

@@ -1,7 +1,7 @@
-"""Scores maps whose numbers are known beforehand on a user's own ground truth, and says what is not right.
+"""Scores maps with known results on a user's own ground truth, and reports what is wrong.
 
-The ground truth against itself, a constant, a centre Gaussian and another image's ground truth: this finds
-swapped coordinates, wrong names, the wrong edition or the wrong filter before a paper does.
+The maps are the ground truth itself, a constant, a centre Gaussian and another image's ground truth. This
+finds swapped coordinates, wrong names, the wrong edition or the wrong filter before a paper does.
 """
 
 import math
@@ -18,15 +18,15 @@ from utils.evaluation.maps import read_source
 from utils.evaluation.scores import METRICS, RESIZE, as_scored, centre_gaussian, score
 from utils.parallel import in_order
 
-MOST = 200  # images that are scored, drawn by the seed: enough for means
-_OF_SALICON = (salicon.MAT_2015, salicon.JSON, salicon.GAZE, PICKLE)  # a pickle of 01 mostly is
+MOST = 200  # images that are scored, drawn with the seed: enough for means
+_OF_SALICON = (salicon.MAT_2015, salicon.JSON, salicon.GAZE, PICKLE)  # a pickle made by 01 usually is
 OK, WRONG, UNSURE = 'ok', 'WRONG', 'unsure'
 ITSELF, CONSTANT, CENTRE, ANOTHER, MAPS = (
     'ground truth itself', 'constant', 'centre Gaussian', "another image's truth", 'the maps'
 )  # fmt: skip
-PAPER_NSS = 2.589  # the highest that the paper has on SALICON
+PAPER_NSS = 2.589  # the paper's highest on SALICON
 
-# Where the fixations would belong if something were mixed up; all take rows, columns and the image's size.
+# Where the fixations would be if something were mixed up; all take rows, columns and the image's size.
 SWAPPED = 'with row and column swapped'
 MIXED_UP = {
     SWAPPED: lambda y, x, h, w: (x, y),
@@ -44,9 +44,9 @@ def check(truth, settings, files=None, workers=1):
     ----------
     truth : ground_truth.GroundTruth
     settings : utils.evaluation.scores.Settings
-        All metrics of its protocol are scored, whatever it names.
+        All metrics of its protocol are scored, whichever it names.
     files : dict of stem -> path, optional
-        Maps to check too.
+        Maps that are checked too.
     workers : int
         Threads.
 
@@ -58,7 +58,7 @@ def check(truth, settings, files=None, workers=1):
     Raises
     ------
     Unreadable, ValueError
-        If a map cannot be read or holds a NaN.
+        If a map cannot be read or contains a NaN.
     """
     files = files or {}
     settings = settings._replace(metrics=METRICS[settings.protocol])
@@ -86,7 +86,7 @@ def check(truth, settings, files=None, workers=1):
 
 
 def _check_image(number, stems, truth, settings, files):
-    """What is needed of one image: the scores of every row, and the witness's NSS at mixed-up fixations."""
+    """The results for one image: the scores of every row, and the witness's NSS at mixed-up fixations."""
     stem = stems[number]
     size = truth.images[stem].size
     itself = _truth_map(stem, truth, size)
@@ -109,7 +109,7 @@ def _check_image(number, stems, truth, settings, files):
         'size': size,
         'fixated': np.count_nonzero(truth.fixation_map(stem)),
     }
-    # The witness: what is known to lie where people look, whatever became of the fixations.
+    # The witness: a map that is known to be high where people look, independent of the fixations.
     witness = maps.get(MAPS, itself if truth.blurred_from else maps[CENTRE])
     found['nss'] = _nss_mixed_up(witness, truth.images[stem].points.astype(int), size)
     if files and len(stems) > 1:
@@ -121,7 +121,7 @@ def _check_image(number, stems, truth, settings, files):
 
 
 def _map_of(source, settings):
-    """The values that are scored of a map that is read."""
+    """The values of a map that are scored."""
     return as_scored(read_source(source, settings.ignore_orientation), settings)[0]
 
 
@@ -196,7 +196,7 @@ _BOUNDS = {
         (ITSELF, 'CC', 1 - 1e-6, 1 + 1e-6, ''),
         (ITSELF, 'SIM', 1 - 1e-6, 1 + 1e-6, ''),
         (ITSELF, 'KL', -1e-6, 1e-6, ''),
-        (ITSELF, 'EMD', -1e-6, 0.1, ''),  # not 0 where 32 divides no side: see metrics.emd
+        (ITSELF, 'EMD', -1e-6, 0.1, ''),  # not 0 if 32 divides neither side: see metrics.emd
         (ITSELF, 'AUC-Judd', 0.7, 1, _NOT_THEIRS),
         (ITSELF, 'sAUC', 0.6, 1, _NOT_THEIRS),
         (CENTRE, 'AUC-Borji', 0.55, 0.95, _ELSEWHERE),
@@ -206,7 +206,7 @@ _BOUNDS = {
     'salicon': (
         (ITSELF, 'AUC', 0.7, 1, _NOT_THEIRS),
         (ITSELF, 'sAUC', 0.6, 1, _NOT_THEIRS),
-        (ITSELF, 'CC', 0.5, 1 + 1e-6, _NOT_THEIRS),  # 1 where sigma is 19: see blurred
+        (ITSELF, 'CC', 0.5, 1 + 1e-6, _NOT_THEIRS),  # 1 if sigma is 19: see blurred
         (CONSTANT, 'AUC', 0.5, 0.5, ''),
         (CONSTANT, 'NSS', 0, 0, ''),
         (CENTRE, 'AUC', 0.55, 0.95, _ELSEWHERE),
@@ -234,7 +234,7 @@ def _known(rows, protocol):
 
 
 def _constant(rows, found):
-    """AUC-Judd of a constant map is that of a random order: 0.5, the more exactly the more is fixated."""
+    """AUC-Judd of a constant map is that of a random order: 0.5, more exactly with more fixated pixels."""
     value = rows.get(CONSTANT, {}).get('AUC-Judd', math.nan)
     if math.isnan(value):
         return
@@ -255,14 +255,14 @@ def _ranking(rows):
 
 
 def _orientation(found, truth, files):
-    """Whether what lies where people look would fit the fixations better if these were mixed up."""
+    """Whether the witness would fit the fixations better if these were mixed up."""
     if not found:
         return
     if files:
         witness, ways = 'the maps', list(MIXED_UP)
     elif truth.blurred_from:
         witness, ways = 'the blurred maps', list(MIXED_UP)
-    else:  # a centre Gaussian fits all but one of them as well
+    else:  # a centre Gaussian fits all but one of them equally well
         witness, ways = 'a centre Gaussian', [SWAPPED]
     as_they_are = _mean(image['nss'][''] for image in found)
     gains = {}
@@ -294,7 +294,7 @@ def _names(found, files):
 
 
 def _edition(truth):
-    """Holds the totals of whole splits against the edition of 2015, on which the paper's numbers are."""
+    """Compares the totals of whole splits with the edition of 2015, which the paper used."""
     if truth.layout not in (salicon.GAZE, salicon.JSON):
         return
     for split, totals in truth.totals.items():
@@ -318,7 +318,7 @@ def _counts(numbers):
 
 def _filter(rows, truth):
     nss = rows.get(ITSELF, {}).get('NSS', math.nan)
-    if truth.layout not in _OF_SALICON or math.isnan(nss):  # the paper's numbers are of SALICON
+    if truth.layout not in _OF_SALICON or math.isnan(nss):  # the paper's numbers are for SALICON
         return
     sentence = f'NSS of {ITSELF}: {nss:.2f}, about the most that a map can reach; the paper has {PAPER_NSS}'
     if nss > PAPER_NSS:
@@ -328,7 +328,7 @@ def _filter(rows, truth):
 
 
 def _difference(found, value):
-    """The mean of `value` over the images, a difference of two numbers of each, and its standard error."""
+    """The mean over the images of `value`, a difference of two numbers, and its standard error."""
     values = [number for number in map(value, found) if not math.isnan(number)]
     if len(values) < 2:
         return (values or [math.nan])[0], math.inf

@@ -1,4 +1,4 @@
-"""Results as tables: CSV and JSON to work with, markdown and LaTeX to print; published rows beside ours."""
+"""Results as tables: CSV and JSON for processing, markdown and LaTeX for print, with published rows."""
 
 import csv
 import io
@@ -16,13 +16,13 @@ from utils.files import write_bytes
 
 
 class Report(NamedTuple):
-    """What an evaluation found."""
+    """The results of an evaluation."""
 
     settings: dict  # see `scores.described`
     metrics: tuple  # their names
     scores: dict  # stem -> metric -> float; empty for snapshots
     summaries: dict  # row -> metric -> `scores.summary`'s; the row is 'ours', or the epochs of snapshots
-    tables: Sequence  # names out of `published.TABLES` to compare with
+    tables: Sequence  # names from `published.TABLES` to compare with
     pictures: Any = None  # function: stems -> iterable of (stem, `page.Picture` or None)
     made_by: Optional[dict] = None  # the record of the maps, see `provenance`
 
@@ -37,7 +37,7 @@ class Section(NamedTuple):
 
 
 def check_outputs(paths):
-    """Raises CouldNotStart for an output whose name does not end in one of the formats."""
+    """Raises CouldNotStart for an output whose name does not end in a known format."""
     extensions = (*FORMATS, PAGE)
     for path in paths:
         if os.path.splitext(path)[1].lower() not in extensions:
@@ -52,7 +52,7 @@ def has_page(paths):
 
 
 def write_all(paths, report):
-    """Writes all files, then prints the tables, which may fail where the files do not, and the other way."""
+    """Writes all files, then prints the tables; either may fail without the other."""
     try:
         for path in paths:
             write(path, report)
@@ -61,7 +61,7 @@ def write_all(paths, report):
 
 
 def write(path, report):
-    """Writes a report in the format that the name's extension tells."""
+    """Writes a report in the format given by the name's extension."""
     extension = os.path.splitext(path)[1].lower()
     if extension == PAGE:
         page.write(path, report, list(_sections(report)))
@@ -69,7 +69,7 @@ def write(path, report):
         write_bytes(path, FORMATS[extension](report).encode('utf-8', 'backslashreplace'))
 
 
-# --- to work with ---
+# --- for processing ---
 
 
 def as_json(report):
@@ -106,9 +106,9 @@ def _without_nan(value):
 
 
 def as_csv(report):
-    """A row an image and a column a metric, then the rows mean, stderr and n; for snapshots a row an epoch.
+    """A row per image and a column per metric, then rows mean, stderr and n; for snapshots a row per epoch.
 
-    The head of the first column names all that shapes the numbers.
+    The head of the first column names everything that affects the numbers.
     """
     file = io.StringIO()
     rows = csv.writer(file, lineterminator='\n')
@@ -124,11 +124,11 @@ def as_csv(report):
     return file.getvalue()
 
 
-# --- to print ---
+# --- for print ---
 
 
 def as_markdown(report):
-    """Tables of our numbers and the published ones, and below them all that shapes ours."""
+    """Tables of our numbers and the published ones, followed by everything that affects ours."""
     lines = []
     for section in _sections(report):
         lines += [f'**{section.title}**', ''] if section.title else []
@@ -201,7 +201,7 @@ def _own(report):
 
 
 def _of_the_site(protocol, metrics):
-    """What keeps numbers of protocol mit from being held against those of the benchmark's site."""
+    """Warns against comparing numbers of protocol mit with those on the benchmark's site."""
     alike = [name for name in metrics if name in ('SIM', 'sAUC') or name.startswith('AUC')]
     if protocol != 'mit' or not alike:
         return []

@@ -1,11 +1,10 @@
 """The metrics of the MIT/Tuebingen saliency benchmark: AUC, sAUC, NSS, CC, KLDiv, SIM; IG of log densities.
 
-They bear the names of other protocols' metrics and are defined otherwise: every fixation counts, one that is
-repeated each time; AUC is exact, and its negatives are all pixels; those of sAUC are all fixations of all
-other images; no map is brought to 0..1, and a uint8 map is taken as 0..255. What the reference leaves
-undefined is NaN here: every metric of an image without fixations, sAUC where no other image has any, CC where
-all pixels are fixated alike. A constant map has AUC and sAUC 0.5, NSS and CC 0, and the KLDiv and SIM of the
-uniform map.
+They have the names of other protocols' metrics but different definitions: every fixation counts, including
+repeated ones; AUC is exact, with all pixels as negatives; sAUC's negatives are all fixations of all other
+images; maps are not rescaled to 0..1, and a uint8 map is taken as 0..255. What the reference leaves undefined
+is NaN here: every metric of an image without fixations, sAUC if no other image has any, CC if all pixels are
+fixated equally. A constant map has AUC and sAUC 0.5, NSS and CC 0, and the KLDiv and SIM of the uniform map.
 
 References
 ----------
@@ -21,10 +20,10 @@ import numpy as np
 
 NAN = float('nan')
 EPS = 2.2204e-16  # the benchmark's decimal number, not 2^-52
-SIGMA = 23.99  # pixels, of MIT300 and MIT1003; 40 of CAT2000, 30 of COCO-Freeview
+SIGMA = 23.99  # pixels, for MIT300 and MIT1003; 40 for CAT2000, 30 for COCO-Freeview
 TRUNCATE = 4  # standard deviations of the blur on either side
-BAND = 2**15  # pixels of the blurred fixations that are made at a time: they stay in the processor's cache
-POOLS = 4  # sizes of image for which sAUC's negatives are kept
+BAND = 2**15  # pixels of the blurred fixations computed at a time: they stay in the processor's cache
+POOLS = 4  # image sizes for which sAUC's negatives are kept
 
 
 def scores(saliency_map, fixations, others=None, sigma=SIGMA):
@@ -37,19 +36,19 @@ def scores(saliency_map, fixations, others=None, sigma=SIGMA):
     fixations : int array, shape (N, 2)
         Row and column, from 0, of all observers; repeated ones count each time.
     others : int array, optional
-        Where the fixations of all images of the set, this one's among them, fall on this image: indices into
-        its pixels, row by row, as `OtherFixations.at` gives them. Without them sAUC is NaN.
+        The positions on this image of the fixations of all images of the set, including this one: indices
+        into its pixels, row by row, as from `OtherFixations.at`. Without them sAUC is NaN.
     sigma : float, pixels, or None
         Of the blur of the fixations in CC, KLDiv and SIM; these are NaN, and cost nothing, with None.
 
     Returns
     -------
-    dict of metric -> float; NaN where it is not defined
+    dict of metric -> float; NaN if it is not defined
 
     Raises
     ------
     ValueError
-        If a fixation lies outside the map or the map holds a NaN.
+        If a fixation is outside the map or the map contains a NaN.
 
     References
     ----------
@@ -57,7 +56,7 @@ def scores(saliency_map, fixations, others=None, sigma=SIGMA):
     """
     saliency_map, fixations = _checked(saliency_map, fixations)
     if not len(fixations):
-        # note: deviation 31: the reference takes such an image into the means of CC, KLDiv and SIM
+        # note: deviation 31: the reference includes such an image in the means of CC, KLDiv and SIM
         return dict.fromkeys(('AUC', 'sAUC', 'NSS', 'CC', 'KLDiv', 'SIM'), NAN)
     at = saliency_map.ravel()[fixations[:, 0] * saliency_map.shape[1] + fixations[:, 1]]
     values = _Values(saliency_map)
@@ -75,7 +74,7 @@ def scores(saliency_map, fixations, others=None, sigma=SIGMA):
 
 
 def information_gain(log_density, fixations):
-    """IG: bits a fixation that a log density tells more than the uniform density does.
+    """IG: information gain of a log density over the uniform density, in bits per fixation.
 
     Parameters
     ----------
@@ -86,12 +85,12 @@ def information_gain(log_density, fixations):
 
     Returns
     -------
-    float; NaN without fixations, -inf where one falls on a pixel of probability 0
+    float; NaN without fixations, -inf if one is on a pixel of probability 0
 
     Raises
     ------
     ValueError
-        If a fixation lies outside the image.
+        If a fixation is outside the image.
     """
     log_density, fixations = _checked(log_density, fixations)
     if not len(fixations):
@@ -100,7 +99,7 @@ def information_gain(log_density, fixations):
 
 
 def resized(saliency_map, size):
-    """Brings a map to an image's size as the benchmark does: linearly, the corners staying in the corners.
+    """Resizes a map to an image's size as the benchmark does: linearly, with aligned corners.
 
     Parameters
     ----------
@@ -109,7 +108,7 @@ def resized(saliency_map, size):
 
     Returns
     -------
-    The same array where it has that size, else float64.
+    The same array if it has that size, otherwise float64.
     """
     if saliency_map.shape == tuple(size):
         return saliency_map
@@ -120,7 +119,7 @@ def resized(saliency_map, size):
 
 
 class OtherFixations:
-    """The fixations of a set of images, brought to the size of any one of them: sAUC's negatives.
+    """The fixations of a set of images, scaled to the size of any of them: sAUC's negatives.
 
     Parameters
     ----------
@@ -145,7 +144,7 @@ class OtherFixations:
         kind = np.int32 if size[0] * size[1] < 2**31 else np.int64
         pools = []
         for from_size, points in self._points.items():
-            # the ratio first, in float64, then the product cut off: another order may give another pixel
+            # first the ratio, in float64, then the product truncated: another order may give another pixel
             (rows, columns), (down, across) = points.T, (new / old for new, old in zip(size, from_size))
             pools.append((rows * down).astype(kind) * kind(size[1]) + (columns * across).astype(kind))
         return np.sort(np.concatenate(pools)) if pools else np.zeros(0, kind)
@@ -172,7 +171,7 @@ def blurred_fixations(fixations, size, sigma=SIGMA):
 
 
 class _Values:
-    """An array's values, of which 8 bits hold so few that counting them says everything."""
+    """An array's values; 8-bit arrays have so few distinct values that their counts suffice."""
 
     def __init__(self, array):
         self.counts = _count(array) if array.dtype == np.uint8 else None
@@ -186,9 +185,9 @@ class _Values:
             self.lowest, self.highest = self.ordered[0], self.ordered[-1]
             self.mean, self.std = float(array.mean()), float(array.std())
         if self.lowest == self.highest:
-            # note: deviation 30: the mean of equal floats may be another float, which makes NSS noise
+            # note: deviation 30: the mean of equal floats may differ from them, which turns NSS into noise
             self.mean, self.std = float(self.lowest), 0.0
-        self.removed = min(float(self.lowest), 0.0)  # before the density is made
+        self.removed = min(float(self.lowest), 0.0)  # before the density is computed
         if self.lowest == self.highest:
             self.total = 0.0
         elif self.removed:
@@ -197,14 +196,14 @@ class _Values:
             self.total = self.mean * array.size
 
     def placed(self, at):
-        """How many of the values lie below each of `at`, and half of those that equal it."""
+        """How many of the values are below each of `at`, plus half of those that equal it."""
         if self.counts is not None:
             return (np.cumsum(self.counts) - self.counts / 2)[at]
         return (np.searchsorted(self.ordered, at, 'left') + np.searchsorted(self.ordered, at, 'right')) / 2
 
 
 def _count(array):
-    """How often each of the 256 values of a uint8 array is in it: float64, exact."""
+    """How often each of the 256 values occurs in a uint8 array: float64, exact."""
     flat, counts = array.reshape(1, -1), np.zeros(256)
     for start in range(0, array.size, 2**24):  # beyond which OpenCV's float32 would not be exact
         counts += cv2.calcHist([flat[:, start : start + 2**24]], [0], None, [256], [0, 256])[:, 0]
@@ -224,11 +223,11 @@ def _blurred(saliency_map, values, fixations, sigma):
         ratio = np.multiply(g, inverse, out=inverse)
         ratio += EPS
         divergence += _dot(g, np.log(ratio, out=ratio))
-        g -= 1 / pixels  # s need not be: the sum of g is 0 now
+        g -= 1 / pixels  # s need not be centred: the sum of g is now 0
         product += _dot(s, g)
         squares += _dot(g, g)
     found = {'CC': 0.0, 'KLDiv': divergence, 'SIM': float(similar)}
-    if squares * pixels < 1e-24:  # all pixels fixated alike
+    if squares * pixels < 1e-24:  # all pixels fixated equally
         found['CC'] = NAN
     elif values.std:
         found['CC'] = product / math.sqrt(squares * pixels) / (values.std / values.total)
@@ -236,7 +235,7 @@ def _blurred(saliency_map, values, fixations, sigma):
 
 
 def _density(saliency_map, values):
-    """A function: some rows of the map -> the density s that the benchmark makes of it, and 1 / (s + EPS)."""
+    """A function: some rows of the map -> the benchmark's density s for them, and 1 / (s + EPS)."""
     uniform = 1 / saliency_map.size
     table = np.arange(256) / values.total if values.total else np.full(256, uniform)
     inverse = 1 / (table + EPS)
@@ -259,10 +258,10 @@ def _dot(a, b):
 
 
 def _density_bands(fixations, size, sigma):
-    """Gives (first row, float64 rows) of the blurred fixations over their number, from the top down.
+    """Yields (first row, float64 rows) of the blurred fixations divided by their number, from the top down.
 
-    The blur is separable and the fixations are few: what they are along the columns, a row each that is
-    fixated, is summed by matrix products, in which only rows within reach of a band take part.
+    The blur is separable and the fixations are few: the fixated rows, blurred along the columns, are summed
+    by matrix products that only involve the rows within reach of a band.
     """
     fixated_rows, row = np.unique(fixations[:, 0], return_inverse=True)
     fixated_columns, column = np.unique(fixations[:, 1], return_inverse=True)
@@ -278,13 +277,13 @@ def _density_bands(fixations, size, sigma):
 
 
 def _reflected(places, length, sigma):
-    """The Gaussian around each of `places` on a line of `length` whose borders reflect it: a row a place."""
+    """The Gaussian around each of `places` on a line of `length` with reflecting borders: a row per place."""
     # reflected as d c b a | a b c d | d c b a, everything repeats after twice the length
     period, radius = np.zeros(2 * length), _radius(sigma)
     np.add.at(period, np.arange(-radius, radius + 1) % (2 * length), _kernel(sigma))
     shifted = np.lib.stride_tricks.sliding_window_view(np.tile(period, 2), length)
     found = shifted[2 * length - places]
-    near = (places < radius) | (places >= length - radius)  # only from there does a border reflect anything
+    near = (places < radius) | (places >= length - radius)  # only there does a border reflect anything
     found[near] += shifted[places[near] + 1]
     return found
 

@@ -1,1 +1,1 @@
-"""What 02 needs beside the networks: samples, checkpoints, history, the record of a run."""
+"""The parts of 02 other than the networks: samples, checkpoints, history, the record of a run."""

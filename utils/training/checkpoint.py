@@ -1,8 +1,8 @@
-"""Checkpoints: all that a training run needs to go on as if it had never stopped.
+"""Checkpoints: everything that a training run needs to continue as if it had never stopped.
 
-One `.npz` a checkpoint, `checkpoint%08d.npz` with the number of updates made: `state` is JSON, the rest are
-the arrays of the networks and of their optimisers, in the type that the run computes in. Every array in a
-zip archive has a checksum, and the state holds the names of all, so that a damaged or cut file shows.
+Each is one `.npz`, `checkpoint%08d.npz` with the number of updates made: `state` is JSON, the others are the
+arrays of the networks and of their optimisers, in the type that the run computes in. Every array in a zip
+archive has a checksum, and the state lists all names, so that a damaged or truncated file is detected.
 """
 
 import contextlib
@@ -18,17 +18,17 @@ import numpy as np
 from utils.command_line import say
 from utils.weights import write_npz
 
-KEPT = 2  # the newest, and one more in case the disk damages that
+KEPT = 2  # the newest, and one more in case the newest gets damaged
 
 
 class Checkpoint(NamedTuple):
-    """What `save` was given."""
+    """The arguments of `save`."""
 
     state: dict
     arrays: dict  # name -> array
 
     def weights(self, network):
-        """The arrays of 'generator' or 'discriminator' in the order of a weights file; none, if none."""
+        """The arrays of 'generator' or 'discriminator' in the order of a weights file; may be empty."""
         return [array for name, array in self.arrays.items() if re.fullmatch(rf'{network}_\d+', name)]
 
 
@@ -38,9 +38,9 @@ def save(folder, updates, state, arrays):
     Parameters
     ----------
     updates : int
-        Made in all; orders the checkpoints.
+        Total number made; orders the checkpoints.
     state : dict
-        What JSON can hold; its floats come back to the bit.
+        Anything that JSON can represent; floats are restored exactly.
     arrays : dict of str -> array
     """
     path = os.path.join(folder, f'checkpoint{updates:08d}.npz')
@@ -61,22 +61,22 @@ def paths(folder):
 
 
 def newest(folder):
-    """Reads the newest whole checkpoint; says which newer ones are not whole.
+    """Reads the newest intact checkpoint; reports newer ones that are damaged.
 
     Returns
     -------
-    Checkpoint, or None where there is none
+    Checkpoint, or None if there is none
     """
     for path in paths(folder):
         try:
             return read(path)
-        except Exception as error:  # a damaged archive makes zipfile and numpy raise nearly anything
+        except Exception as error:  # on a damaged archive zipfile and numpy may raise nearly anything
             say(f'{path}: left out, it is not whole ({error})')
     return None
 
 
 def read(path):
-    """Reads one checkpoint, every checksum compared."""
+    """Reads one checkpoint and verifies every checksum."""
     with zipfile.ZipFile(path) as archive:
         damaged = archive.testzip()
     if damaged:

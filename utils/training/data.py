@@ -1,4 +1,4 @@
-"""Samples as training takes them: several pickles joined, checked once, in batches made in the background."""
+"""Samples for training: several pickles joined, checked once, and read in batches in the background."""
 
 import bisect
 import hashlib
@@ -12,8 +12,8 @@ from utils import samples
 from utils.command_line import progress
 from utils.errors import CouldNotStart, HadToStop, Unreadable
 
-AHEAD = 2  # batches made while the network works on another one: 20 MB each at 256 x 192 and 32 images
-MOST_NAMED = 10  # samples of another size that a message names
+AHEAD = 2  # batches made in advance, while the network works: 20 MB each at 256 x 192 and 32 images
+MOST_NAMED = 10  # largest number of samples of another size named in a message
 
 
 class Joined:
@@ -32,7 +32,7 @@ class Joined:
 
 
 def read(paths, width, height):
-    """Opens the samples of `paths`, as 01 writes them, and looks at every one.
+    """Opens the samples in `paths`, as 01 writes them, and checks every one.
 
     Returns
     -------
@@ -42,7 +42,7 @@ def read(paths, width, height):
     Raises
     ------
     CouldNotStart
-        If a file is no pickle of samples or holds none, or if samples have another size than
+        If a file is not a pickle of samples or contains none, or if samples have another size than
         `width` x `height`, or no saliency map: these are named.
     """
     try:
@@ -84,7 +84,7 @@ def name(samples, index):
 
 
 def batch(samples, indices, dtype='float32'):
-    """The samples `indices` as the networks take them.
+    """The samples `indices` in the networks' format.
 
     Returns
     -------
@@ -100,17 +100,17 @@ def batch(samples, indices, dtype='float32'):
 
 
 def batches(samples, order, size, skip=0, dtype='float32'):
-    """The whole batches of an epoch, made by a thread ahead of their use, `AHEAD` at most.
+    """The complete batches of an epoch, made in advance by a thread, at most `AHEAD`.
 
     Parameters
     ----------
     samples : sequence of samples
     order : sequence of int
-        Which samples, in their order; a last, short batch is left out, as in the original.
+        Which samples, in order; a last, shorter batch is left out, as in the original.
     size : int
         Samples in a batch.
     skip : int
-        Batches at the beginning that are not wanted.
+        Number of batches at the beginning to leave out.
 
     Yields
     ------
@@ -128,7 +128,7 @@ def batches(samples, order, size, skip=0, dtype='float32'):
             indices, made = begun.popleft()
             try:
                 images, maps = made.result()
-            except Unreadable as error:  # sound when the run began: replaced since, or the disk fails
+            except Unreadable as error:  # intact when the run began: replaced since, or the disk fails
                 raise HadToStop(str(error)) from None
             begun.extend(begin(1))
             yield indices, images, maps

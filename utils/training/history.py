@@ -1,4 +1,4 @@
-"""The history of a run: a row an epoch in `history.csv`, and the curves drawn from it."""
+"""The history of a run: one row per epoch in `history.csv`, and the curves drawn from it."""
 
 import csv
 import math
@@ -10,11 +10,11 @@ from utils.files import atomic_write, make_folder
 
 NAME = 'history.csv'
 CURVES = 'curves.png'
-CONTENT_LOSSES = ('loss', 'content_loss', 'validation_content_loss')  # drawn into one picture
+CONTENT_LOSSES = ('loss', 'content_loss', 'validation_content_loss')  # drawn together
 
 
 def write(folder, rows):
-    """Writes the rows, dicts of the same keys, anew and whole."""
+    """Writes all rows, dicts with the same keys, to a new file."""
     with atomic_write(os.path.join(folder, NAME), 'w', newline='', encoding='utf-8') as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
@@ -22,12 +22,12 @@ def write(folder, rows):
 
 
 def read(folder):
-    """Reads the columns of `folder`'s history: a dict of name -> list of float, one an epoch.
+    """Reads the columns of `folder`'s history: a dict of name -> list of float, one per epoch.
 
     Raises
     ------
     CouldNotStart
-        If there is none, or it is not what `write` makes.
+        If there is none, or `write` did not write it.
     """
     path = os.path.join(folder, NAME)
     try:
@@ -44,9 +44,9 @@ def read(folder):
 
 
 def plot(folder):
-    """Draws what `folder`'s history says of learning, over the epochs, into `curves.png` there.
+    """Draws the learning curves of `folder`'s history, over the epochs, into `curves.png` there.
 
-    Returns its path. Times are left to history.csv.
+    Returns its path. Times are only in history.csv.
     """
     columns = read(folder)
     import matplotlib
@@ -85,10 +85,10 @@ def plot(folder):
 
 
 class Board:
-    """The same rows, and the maps of the sample that is watched, for TensorBoard.
+    """The same rows, and the maps of the watched sample, for TensorBoard.
 
-    Written at once, in the calling thread: tensorboardX's own SummaryWriter has another one, which dies on a
-    full disk and leaves the run waiting for it.
+    They are written at once, in the calling thread: tensorboardX's own SummaryWriter uses another thread,
+    which dies on a full disk and leaves the run waiting for it.
     """
 
     def __init__(self, folder, epoch):
@@ -98,7 +98,7 @@ class Board:
         folder = os.path.join(folder, 'tensorboard')
         make_folder(folder)
         self._writer = EventsWriter(os.path.join(folder, 'events'), f'.{os.getpid()}')
-        # what a killed run wrote from this epoch on is to be forgotten
+        # discard what a killed run wrote from this epoch on
         self._write(epoch, session_log=SessionLog(status=SessionLog.START))
 
     def __enter__(self):

@@ -1,4 +1,4 @@
-"""Ctrl-C during training: once for an orderly end, twice for an end at once."""
+"""Ctrl-C during training: once to stop cleanly, twice to stop at once."""
 
 import contextlib
 import os
@@ -10,10 +10,10 @@ from utils.command_line import INTERRUPTED, say
 
 @contextlib.contextmanager
 def held_back():
-    """Within this block Ctrl-C (or SIGTERM) sets the event that it gives; a second one ends the process.
+    """Within this block Ctrl-C (or SIGTERM) sets the event that it yields; a second one ends the process.
 
-    Python runs signal handlers between its own instructions only, which an update of the network can keep
-    waiting for minutes. So a thread listens to the descriptor that Python writes every signal to at once.
+    Python only runs signal handlers between its own instructions, for which an update of the network can take
+    minutes. So a thread listens on the descriptor to which Python writes every signal at once.
     """
     asked = threading.Event()
     reading, writing = os.pipe()
@@ -41,4 +41,4 @@ def held_back():
 
 
 def _nothing(number, frame):
-    """The work is done by the thread that listens."""
+    """Does nothing: the listening thread does the work."""

@@ -1,4 +1,4 @@
-"""What one watches while a network trains: measures on validation samples, and maps of one of them."""
+"""Monitoring of training: measures on validation samples, and maps of one of them."""
 
 import os
 
@@ -11,7 +11,7 @@ from utils.training.data import batch
 
 
 def measure(predict, samples, batch_size, loss, downsample):
-    """Content loss, CC and NSS of the maps that `predict` makes of `samples`.
+    """Content loss, CC and NSS of the maps that `predict` makes for `samples`.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ def measure(predict, samples, batch_size, loss, downsample):
 
     Returns
     -------
-    dict of the means over samples, NaN without any; of CC and NSS over those where they are defined.
+    dict of the means over samples, NaN without any; for CC and NSS over those for which they are defined.
     """
     losses, ccs, nsss = [], [], []
     for start in range(0, len(samples), batch_size):
@@ -47,7 +47,7 @@ def _mean_of_defined(values):
 
 
 def content_loss(prediction, truth, loss, downsample):
-    """The content loss that `models.model.Model.content_loss` is, of one map, in float64.
+    """The content loss of `models.model.Model.content_loss`, for one map, in float64.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def content_loss(prediction, truth, loss, downsample):
 
 
 def nss(prediction, sample):
-    """NSS of a map on a sample's fixations; NaN where it has none."""
+    """NSS of a map on a sample's fixations; NaN if it has none."""
     if sample.fixation is None or not len(sample.fixation.data[0]):
         return float('nan')
     fixated = np.zeros(sample.size, bool)
@@ -76,13 +76,13 @@ def nss(prediction, sample):
 
 
 def write_truth(folder, sample):
-    """Writes the image and the saliency map of the sample that is watched, as the original does."""
+    """Writes the image and the saliency map of the watched sample, as the original does."""
     write_image(os.path.join(folder, 'validationRandomImage.png'), sample.image.data)
     write_image(os.path.join(folder, 'validationRandomSaliencyGT.png'), sample.saliency.data)
 
 
 def write_prediction(folder, epoch, predict, sample):
-    """Writes the map that is predicted for the sample that is watched, as 03 does; returns it, uint8."""
+    """Writes the predicted map of the watched sample, as 03 does; returns it, uint8."""
     images, _ = batch([sample], [0])
     saliency_map = finish(predict(images)[0, 0], *sample.image.data.shape[:2])
     write_image(os.path.join(folder, f'validationRandomSaliencyPred_{epoch:04d}.png'), saliency_map)

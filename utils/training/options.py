@@ -1,6 +1,6 @@
-"""What the modes of 02 stand for, and its options beside those of the training itself.
+"""The defaults of 02's modes, and its options apart from those of the training itself.
 
-Imports nothing that takes time, so that `--help` answers at once.
+Imports nothing slow, so that `--help` answers at once.
 """
 
 import argparse
@@ -9,7 +9,7 @@ import os
 from utils.command_line import positive, whole
 from utils.errors import CouldNotStart
 
-# By mode, as in the original: the learning rate, epochs between two snapshots, and what a batch returns.
+# By mode, as in the original: the learning rate, the epochs between snapshots, and what a batch returns.
 LEARNING_RATE = {'bce': 0.001, 'salgan': 3e-4}
 SNAPSHOT_EVERY = {'bce': 5, 'salgan': 3}
 COSTS = {'bce': ['loss'], 'salgan': ['G_objective', 'D_objective', 'content_loss']}
@@ -21,7 +21,7 @@ def by_mode(values):
 
 
 def add_weights(parser):
-    """Adds what the networks start from."""
+    """Adds the options for the networks' initial weights."""
     option = parser.add_argument
     option(
         '--encoder',
@@ -37,27 +37,27 @@ def add_weights(parser):
         type=whole,
         metavar='N',
         default=0,
-        help='epochs of bce, in OUTPUT/bootstrap, that salgan then starts from; 15 in the paper',
+        help='epochs of bce, in OUTPUT/bootstrap, from which salgan then starts; 15 in the paper',
     )
 
 
 def add_run(parser):
-    """Adds what does not change the numbers of a run: what is kept, watched and resumed."""
+    """Adds the options that do not change the numbers of a run: what is kept, watched and resumed."""
     option = parser.add_argument
     option(
         '--validation-images',
         type=whole,
         metavar='N',
         default=100,
-        help='of the validation samples, how many to measure after every epoch, drawn once',
+        help='how many of the validation samples to measure after every epoch, drawn once',
     )
     option(
         '--snapshot-every',
         type=positive,
         metavar='N',
-        help=f'epochs between two snapshots, the first after epoch 0 {by_mode(SNAPSHOT_EVERY)}',
+        help=f'epochs between snapshots, the first after epoch 0 {by_mode(SNAPSHOT_EVERY)}',
     )
-    option('--keep', type=positive, metavar='N', help='snapshots to keep, the newest (default: all)')
+    option('--keep', type=positive, metavar='N', help='number of newest snapshots to keep (default: all)')
     option('--resume', action='store_true', help='continue from the newest intact checkpoint in --output')
     option(
         '--force',
@@ -70,7 +70,7 @@ def add_run(parser):
 
 
 def complete(options):
-    """Fills in what depends on the mode, and refuses options that do not go together."""
+    """Fills in defaults that depend on the mode, and refuses options that exclude each other."""
     if options.folder:
         raise CouldNotStart(f'{options.folder}: only plot takes a folder; name the output with --output')
     if options.mode == 'bce' and (options.bootstrap_epochs or options.discriminator):
@@ -84,7 +84,7 @@ def complete(options):
 
 
 def of_bootstrap(options):
-    """The options of the paper's bootstrap: bce with its own learning rate and rhythm, beside the run."""
+    """The options of the paper's bootstrap: bce with its own learning rate and interval of snapshots."""
     changed = {
         'mode': 'bce',
         'output': os.path.join(options.output, 'bootstrap'),

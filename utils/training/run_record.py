@@ -1,4 +1,4 @@
-"""What a training run was made with, so that it is never resumed with different settings by accident."""
+"""The record of a training run, so that it is never resumed with different settings by accident."""
 
 import glob
 import json
@@ -11,7 +11,7 @@ from utils.files import make_folder, write_bytes
 from utils.training import checkpoint, snapshots
 
 NAME = 'run.json'
-# Options that may change from one start to the next: how long, what is watched, where files lie.
+# Options that may change when a run is resumed: how long, what is watched, where files are.
 FREE = {
     'epochs',
     'snapshot_every',
@@ -27,17 +27,17 @@ UNKEPT = {'output', 'folder', 'resume', 'force'}
 
 
 def open_run(options):
-    """Makes the output folder this process's own, and finds where the run in it stands.
+    """Reserves the output folder for this process, and finds the state of the run in it.
 
     Returns
     -------
-    Checkpoint, the newest whole one, or None where there is none yet
+    Checkpoint, the newest intact one, or None if there is none yet
 
     Raises
     ------
     CouldNotStart
-        If the folder cannot be written to, another run is under way in it, it holds a run that is not to be
-        resumed, that run was made with other settings, or none of its checkpoints is whole.
+        If the folder cannot be written to, another run is under way in it, it contains a run that is not to
+        be resumed, that run was made with other settings, or none of its checkpoints is intact.
     """
     folder = options.output
     _lock(folder)
@@ -69,12 +69,12 @@ def open_run(options):
 
 
 def accept(options, found, versions, data):
-    """Holds settings, versions and data against those of the run in the output folder, and keeps them there.
+    """Compares settings, versions and data with those of the run in the output folder, and records them.
 
     Parameters
     ----------
     options : Namespace
-        Of 02; with `force` something may be different.
+        The options of 02; with `force` they may differ.
     found : Checkpoint or None
         What `open_run` returned.
     versions, data : dict of str -> str
@@ -83,19 +83,19 @@ def accept(options, found, versions, data):
     Returns
     -------
     Checkpoint or None
-        From which the run continues: `found`, but at the beginning of its epoch where something has changed
-        since, for instance the number of batches.
+        The checkpoint from which the run continues: `found`, but at the beginning of its epoch if something
+        has changed since, for instance the number of batches.
 
     Raises
     ------
     CouldNotStart
-        If something is different.
+        If something differs.
     """
     record: dict = {'settings': _settings(options), 'versions': versions, 'data': data}
     updates = found.state['updates'] if found else None
     changed_after = None
     if _holds_run(options.output):
-        # kept too, since the process may end before another checkpoint is written
+        # saved too, since the process may end before another checkpoint is written
         if _check(options, record):
             changed_after = updates
         else:
@@ -118,7 +118,7 @@ def accept(options, found, versions, data):
 
 
 def _lock(folder):
-    """Keeps other runs out of `folder` until this process ends, however it ends."""
+    """Keeps other runs out of `folder` until this process ends in any way."""
     make_folder(folder)
     try:
         files.lock(folder)
@@ -138,7 +138,7 @@ def _read(folder):
 
 def _settings(options):
     settings = {key: value for key, value in vars(options).items() if key not in UNKEPT}
-    return json.loads(json.dumps(settings))  # as they come back from the file: lists for tuples
+    return json.loads(json.dumps(settings))  # as read back from the file: lists for tuples
 
 
 def _shown(part, key):
@@ -146,7 +146,7 @@ def _shown(part, key):
 
 
 def _check(options, record):
-    """Whether something in `record` is not as in the run's own; refused without --force, said with it."""
+    """Whether `record` differs from the run's own; refused without --force, reported with it."""
     folder = options.output
     try:
         before = _read(folder)

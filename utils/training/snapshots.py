@@ -12,7 +12,7 @@ PREFIXES = {'generator': 'gen', 'discriminator': 'discrim'}
 
 
 def save(folder, epoch, networks):
-    """Writes a file of weights for each of `networks`: dict of 'generator', 'discriminator' -> arrays."""
+    """Writes a weights file for each of `networks`: dict of 'generator', 'discriminator' -> arrays."""
     for network, arrays in networks.items():
         weights.save(_path(folder, network, epoch), arrays)
 
@@ -34,7 +34,7 @@ def find(folder):
 
 
 def prune(folder, keep):
-    """Removes all snapshots in `folder` but the newest `keep`."""
+    """Removes all but the newest `keep` snapshots in `folder`."""
     for epoch in list(find(folder))[:-keep]:
         for network in reversed(PREFIXES):
             with contextlib.suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""The weights that the networks of a run start from."""
+"""The initial weights of a run's networks."""
 
 import os
 
@@ -8,24 +8,24 @@ from utils.training import vgg16_file
 
 
 def read(options, with_generator=True):
-    """Reads the arrays that the networks start from, before anything is computed.
+    """Reads the networks' initial arrays, before anything is computed.
 
     Parameters
     ----------
     options : Namespace
-        Of 02.
+        The options of 02.
     with_generator : bool
-        False where the generator's weights come from elsewhere: from a bootstrap under way.
+        False if the generator's weights come from a bootstrap under way.
 
     Returns
     -------
     dict of list of arrays, in the order of a weights file
-        'generator' or 'encoder', and 'discriminator'; what is not in it starts at random.
+        'generator' or 'encoder', and 'discriminator'; whatever is missing starts with random weights.
 
     Raises
     ------
     CouldNotStart
-        If a file is missing or does not hold the weights asked for.
+        If a file is missing or does not contain the requested weights.
     """
     start = {}
     if with_generator and options.generator:

@@ -1,4 +1,4 @@
-"""VGG-16's convolutions from `vgg16.pkl`, the file of Lasagne's model zoo that a new encoder starts from."""
+"""VGG-16's convolutions from `vgg16.pkl` of Lasagne's model zoo, which initialise a new encoder."""
 
 import hashlib
 import os
@@ -15,12 +15,12 @@ MD5 = '57858ec9bb7435e99c78a0520e6c5d3e'
 
 
 def read(path):
-    """Reads the 26 arrays of the 13 convolutions, by an unpickler that makes arrays and runs nothing.
+    """Reads the 26 arrays of the 13 convolutions, with an unpickler that builds arrays and runs no code.
 
     Parameters
     ----------
     path : str or path
-        A pickle of a dict whose 'param values' begin with the arrays, W then b of every layer.
+        A pickle of a dict whose 'param values' begin with the arrays, W then b for every layer.
 
     Returns
     -------
@@ -29,12 +29,12 @@ def read(path):
     Raises
     ------
     CouldNotStart
-        If the file is missing, no such pickle, or an array has another shape, another type than float, or a
-        value that is not finite. Another md5 than the model zoo's is a warning only.
+        If the file is missing or not such a pickle, or if an array has another shape, is not of a float type,
+        or has a value that is not finite. An md5 other than the model zoo's only gives a warning.
     """
     path = os.fspath(path)
     try:
-        size_of(path)  # there, and a file
+        size_of(path)  # checks that it is a file
         check_md5(path)
         content = safe_pickle.load(path, {})
     except OSError as error:
@@ -60,7 +60,7 @@ def read(path):
 
 
 def check_md5(path):
-    """Says so where `path` is not the model zoo's file to the byte."""
+    """Warns if `path` is not exactly the model zoo's file."""
     digest = hashlib.md5(usedforsecurity=False)
     with open(path, 'rb') as file:
         for block in iter(lambda: file.read(2**20), b''):
