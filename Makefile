@@ -145,7 +145,7 @@ test-all: $(VENV)/dev.stamp
 # weights/convert.py compared with PyTorch and onnxruntime
 test-converters:
 	$(MAKE) VENV=$(CONVERTERS) $(CONVERTERS)/converters.stamp
-	SALGAN_TEST_CONVERTERS=1 $(CONVERTERS)/bin/python -m pytest tests/test_convert.py tests/test_programs.py
+	SALGAN_TEST_CONVERTERS=1 $(CONVERTERS)/bin/python -m pytest tests/test_convert.py tests/test_programs.py::test_the_benchmark_of_the_cpu
 	@$(ELAPSED)
 
 # every supported Python that is found, each in its own environment
