@@ -126,7 +126,7 @@ bundle: $(VENV)/run.stamp
 
 # as many workers as cores; each file, or group of tests that share compiled code, stays in one worker
 WORKERS ?= 2
-PYTEST = $(RUN) -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+PYTEST = $(RUN) -m pytest -n $(WORKERS)
 
 test: $(VENV)/dev.stamp
 	$(PYTEST) -m "not long and not nightly"
