@@ -82,7 +82,10 @@ def test_every_card_from_maxwell_to_blackwell_is_named(card):
     [
         ({'LD_LIBRARY_PATH': ''}, 'device=cuda: no NVIDIA driver was found (libcuda.so.1: '),
         ({'CARD_INIT': '100'}, "device=cuda: NVIDIA's driver does not start (an error of the virtual card)"),
-        ({'CARD_CUDA': '12010'}, "device=cuda: NVIDIA's driver here is for CUDA 12.1, and CUDA 12.2 is what"),
+        (
+            {'CARD_CUDA': '12010'},
+            "device=cuda: NVIDIA's driver here is for CUDA 12.1, but CUDA 12.2 is installed",
+        ),
         ({'CARD_CAPABILITY': '35'}, 'device=cuda: Virtual card has compute capability 3.5, and Theano'),
         (
             {'CARD_MEMORY': '50000000'},

@@ -16,7 +16,9 @@ import tempfile
 from multiprocessing import forkserver
 from pathlib import Path
 
-import utils  # noqa: F401  (it sets variables of OpenCV's, which must not look like a test's)
+# both set variables, which must not look like a test's
+import utils  # noqa: F401, I001  (before cv2)
+import cv2  # noqa: F401
 
 # not looked at by an import, or set by backend when it is imported
 HARMLESS = {
