@@ -16,9 +16,7 @@ import tempfile
 from multiprocessing import forkserver
 from pathlib import Path
 
-# both set variables, which must not look like a test's
-import utils  # noqa: F401, I001  (before cv2)
-import cv2  # noqa: F401
+import utils.images  # noqa: F401  (this and cv2 set variables, which must not look like a test's)
 
 # not looked at by an import, or set by backend when it is imported
 HARMLESS = {
