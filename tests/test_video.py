@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import cv2
 import numpy as np
@@ -341,3 +342,37 @@ def test_what_does_not_go_with_films(tmp_path, files, arguments, sentence):
     result = script('03-predict.py', *files, *arguments, cwd=tmp_path)
     assert result.returncode == 2 and sentence in result.stderr, result.stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == before
+
+
+@pytest.mark.long
+def test_a_minute_of_film_killed_twice(tmp_path, seeded_weights):
+    """60 s at 25 frames a second: 03 is killed twice, and ends with the maps of the frames."""
+    write_film(tmp_path / 'walk.avi', frames=1500, size=(160, 120))
+    command = [sys.executable, str(ROOT / '03-predict.py'), 'walk.avi', '--weights', str(seeded_weights)]
+    command += ['--size', '64x48', '--batch-size', '8']
+    kept = tmp_path / 'saliency' / '.salgan-walk.avi.frames'
+    sizes = [0]
+    for _ in range(2):
+        process = subprocess.Popen(command, cwd=tmp_path)
+        while process.poll() is None and not (kept.exists() and kept.stat().st_size > sizes[-1] + 500_000):
+            time.sleep(0.05)
+        process.kill()
+        assert process.wait() == -9
+        sizes.append(kept.stat().st_size)
+        assert [p.name for p in (tmp_path / 'saliency').glob('[!.]*')] == ['maps.json']
+    assert sizes[0] < sizes[1] < sizes[2]  # the second went on where the first had ended
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {p.name for p in (tmp_path / 'saliency').iterdir()} == {'walk.mkv', 'maps.json'}
+
+    from models.prediction import Predictor
+    from utils.weights import read_generator
+
+    predictor = Predictor(read_generator(seeded_weights), 64, 48)
+    maps = frames_of(tmp_path / 'saliency' / 'walk.mkv')
+    frames = frames_of(tmp_path / 'walk.avi')
+    assert len(maps) == len(frames) == 1500
+    for i in range(0, 1500, 25):
+        (predicted,) = predictor(shrink(frames[i], 64, 48)[None])
+        expected = saliency_maps.finish(predicted, 120, 160)
+        np.testing.assert_array_equal(maps[i], expected[..., None].repeat(3, axis=2))
