@@ -152,7 +152,9 @@ def test_float32_training_stays_within_ten_times_the_noise(mode, updates):
     assert len(names) >= (12 if updates else 13)
     for name in names:
         difference = np.nanmax(np.abs(ours[name] - record[name]))
-        assert difference <= 10 * noise[name]['max_abs_diff'], name
+        # NumPy 2.5 sums in another order: the statistic of weights that did not move is rounded otherwise
+        rounding = 1e-14 * noise[name]['max_abs_value']
+        assert difference <= 10 * noise[name]['max_abs_diff'] + rounding, name
 
 
 @pytest.mark.parametrize('network', ['generator', 'discriminator'])
