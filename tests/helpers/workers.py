@@ -11,9 +11,11 @@ TESTS = {
     'test_large_maps_are_those_of_float64': 'float64_long',
     'test_every_transform_against_plain_sums_in_float64': 'sanitised',
     'test_every_gradient_against_plain_sums_in_float64': 'sanitised',
+    'test_updates_without_cudnn_race_nowhere': 'watched',
 }
 FILES = {f'tests/test_{name}.py': 'networks' for name in NETWORKS}
 FIRST = [
+    *('watched', 'tests/test_virtual_card.py'),
     *('networks', 'tests/test_training.py', 'float64', 'tests/test_predict.py', 'tests/test_evaluate.py'),
     *('sanitised', 'float64_long'),
 ]
