@@ -16,7 +16,6 @@ ALLOWED = {
     'no reference data': {'without reference data'},
     'no vectors for the C++ here, or turned off': {'other convolutions'},
     'no AVX-512 here': {'no AVX-512'},
-    'no compiler or emulator for arm64': {'not CI'},
     'oneDNN is for x86-64 only, or turned off': {'other convolutions'},
     'cannot mount a small tmpfs': {'may not mount'},
     'this user may make no PID namespaces': {'may not mount'},

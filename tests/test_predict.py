@@ -332,7 +332,9 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path):
 
 def re_one_line(text, start):
     """Whether `text` is one line: the script's name, then `start`; waiting for a compiler does not count."""
-    text = ''.join(line for line in text.splitlines(True) if not line.startswith('another process compiles'))
+    text = ''.join(
+        line for line in text.splitlines(True) if not line.startswith('another process is compiling')
+    )
     return text.startswith(f'03-predict.py: {start}') and text.count('\n') == 1
 
 

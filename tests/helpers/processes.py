@@ -22,6 +22,7 @@ import utils.images  # noqa: F401  (this and cv2 set variables, which must not l
 HARMLESS = {
     'OMP_NUM_THREADS',
     'OPENBLAS_NUM_THREADS',
+    'CRC32C_SW_MODE',  # by tensorboardX
     'OMP_WAIT_POLICY',
     'PYTEST_CURRENT_TEST',
     'CPATH',
