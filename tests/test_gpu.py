@@ -182,7 +182,8 @@ import os, sys, types
 package = types.ModuleType('backend')  # without Theano, which backend/__init__.py imports
 package.__path__ = ['backend']
 sys.modules['backend'] = package
-from backend import cuda, flags
+from backend import compile_folder, cuda, flags
+compile_folder.prepare()
 given = os.environ['THEANO_FLAGS']
 for capability in sys.argv[1:]:
     os.environ.update(CARD_CAPABILITY=capability, THEANO_FLAGS=given)
