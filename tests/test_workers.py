@@ -3,8 +3,20 @@
 import os
 import re
 
+import pytest
+
 from tests.conftest import ROOT, run_python, script
 from tests.helpers import processes, workers
+
+
+@pytest.fixture(autouse=True)
+def environment_of_the_start(monkeypatch):
+    """What libraries of earlier tests have set in this process is no test's setting."""
+    for name in processes._others(os.environ):
+        if name not in processes._environment:
+            monkeypatch.delenv(name)
+    for name, value in {**processes._environment, 'THEANO_FLAGS': processes._flags}.items():
+        monkeypatch.setenv(name, value)
 
 
 def test_the_groups_name_tests_and_files_that_there_are():
