@@ -36,6 +36,11 @@ def release_lock():
         _state['descriptor'] = None
 
 
+def held():
+    """Whether this process has the lock of Theano's compile folder."""
+    return _state['n_lock'] > 0
+
+
 @contextlib.contextmanager
 def lock_ctx(lock_dir=None, keep_lock=False, **_):
     """Holds the lock, and keeps it afterwards if `keep_lock`."""

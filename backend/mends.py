@@ -10,9 +10,11 @@ import importlib.metadata
 import importlib.util
 import logging
 import os
+import pickle
 import shutil
 import sys
 import sysconfig
+import tempfile
 import types
 import warnings
 
@@ -40,6 +42,7 @@ def after_theano():
     """Patches Theano itself, and what Lasagne 0.1 needs of it."""
     _put_back()
     _stable_cache()
+    _shared_cache()
     if NUMPY_2:
         _autocast()
     _downsample()
@@ -251,6 +254,41 @@ def _stable_cache():
         ops.extend(op.__subclasses__())
         if op.__dict__.get('__props__') == ():
             op.__props__ = ('__class__',)
+
+
+def _shared_cache():
+    """Theano's cache of compiled modules is read without its lock, and was not safe for that.
+
+    A start that met the list of a module's keys half-written took the module for broken, and deleted it
+    under the process that was using it; and a folder that another process deleted meanwhile ended the start.
+    """
+    from theano.gof.cmodule import KeyData, ModuleCache
+
+    from backend import compile_lock
+
+    def save_pkl(self):
+        handle, temporary = tempfile.mkstemp(dir=os.path.dirname(self.key_pkl))
+        try:
+            with open(handle, 'wb') as file:
+                pickle.dump(self, file, pickle.HIGHEST_PROTOCOL)
+            os.replace(temporary, self.key_pkl)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+    refresh = ModuleCache.refresh
+
+    def refresh_and_clean_under_the_lock(self, age_thresh_use=None, delete_if_problem=False, cleanup=True):
+        while True:
+            before = os.listdir(self.dirname)
+            try:
+                return refresh(self, age_thresh_use, delete_if_problem, compile_lock.held())
+            except FileNotFoundError:
+                if os.listdir(self.dirname) == before:
+                    raise
+
+    KeyData.save_pkl = save_pkl
+    ModuleCache.refresh = refresh_and_clean_under_the_lock
 
 
 def _autocast():

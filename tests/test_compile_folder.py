@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from backend import compile_folder
+from backend import compile_folder, compile_lock
 from tests.conftest import GOLDEN, ROOT, script
 from tests.test_backend import SMALL_FUNCTION, ended, quiet, refused, start
 
@@ -133,6 +133,76 @@ def test_a_disk_that_is_full_while_it_compiles(small_disk):
     (small_disk / 'ballast').unlink()
     status, output, errors = ended(start(**flags))
     assert (status, output) == (0, '2.0 cpu float32\n'), errors
+
+
+def test_a_start_while_another_process_writes_down_what_it_compiled(tmp_path):
+    """The second start takes the half-written list of keys neither for broken nor for its own.
+
+    It ends the first's pickling half-way: a key that starts it is pickled into the list.
+    """
+    code = f"""
+import subprocess, sys
+from pathlib import Path
+{SMALL_FUNCTION}
+from theano.gof.cmodule import get_module_cache
+cache = get_module_cache(theano.config.compiledir)
+key, data = next((key, data) for data in cache.module_hash_to_key_data.values() for key in data.keys)
+
+class Half:
+    def __reduce__(self):
+        command = [sys.executable, '-c', {SMALL_FUNCTION!r}]
+        second = subprocess.run(command, capture_output=True, text=True)
+        print(second.stdout, second.stderr, second.returncode)
+        return str, ()
+
+data.keys.add(Half())
+data.save_pkl()
+print(Path(data.entry).exists())
+"""
+    status, output, errors = ended(start(code, THEANO_FLAGS=f'base_compiledir={tmp_path}'))
+    assert status == 0 and quiet(errors), errors
+    assert output.split() == '2.0 cpu float32 2.0 cpu float32 0 True'.split()
+
+
+def test_a_warm_start_waits_for_nobody(tmp_path):
+    """Not even to delete the folder of a compilation that was killed; who compiles next does that."""
+    flags = {'THEANO_FLAGS': f'base_compiledir={tmp_path}'}
+    status, _, errors = ended(start(**flags))
+    assert status == 0, errors
+    [folder] = tmp_path.glob(f'{compile_folder.own_name()}*')
+    (folder / 'tmpkilled').mkdir()
+    with compile_lock.on(str(folder / compile_lock.NAME)):
+        status, output, errors = ended(start(**flags))
+    assert (status, output, errors) == (0, '2.0 cpu float32\n', '')
+    status, output, errors = ended(start(SMALL_FUNCTION.replace('* 2', '* 3 + x'), **flags))
+    assert status == 0 and quiet(errors), errors
+    assert not (folder / 'tmpkilled').exists()
+
+
+def test_a_start_while_another_process_deletes(tmp_path):
+    """A folder that is listed and then gone is left out."""
+    code = f"""
+import os, shutil
+from pathlib import Path
+import backend
+from theano.gof import cmodule
+
+gone = Path(backend.theano.config.compiledir) / 'tmpgone'
+gone.mkdir()
+listdir = os.listdir
+
+def deleted_meanwhile(path):
+    if Path(path) == gone:
+        gone.rmdir()
+    return listdir(path)
+
+os.listdir = deleted_meanwhile
+{SMALL_FUNCTION}
+print(gone.exists())
+"""
+    status, output, errors = ended(start(code, THEANO_FLAGS=f'base_compiledir={tmp_path}'))
+    assert status == 0 and quiet(errors), errors
+    assert output.split() == '2.0 cpu float32 False'.split()
 
 
 @pytest.mark.long
