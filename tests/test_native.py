@@ -88,20 +88,23 @@ def test_a_folder_that_others_can_write_to_is_not_trusted(tmp_path, monkeypatch,
     assert capsys.readouterr().err == f'{private} is not private, so compiled code is not kept: delete it\n'
 
 
-CPUS = (  # a line of /proc/cpuinfo, SALGAN_CONV -> the vectors
-    ('flags\t\t: fpu sse2 avx avx2 fma', '', 'AVX2 and FMA'),
-    ('flags\t\t: fpu sse2 avx avx2 fma avx512f', '', 'AVX2 and FMA'),
-    ('flags\t\t: fpu sse2 avx avx2 fma avx512f', 'avx512', 'AVX-512'),
-    ('flags\t\t: fpu sse2 avx avx2 fma', 'avx512', 'AVX2 and FMA'),
-    ('flags\t\t: fpu sse2 avx', '', None),
-    ('Features\t: fp asimd evtstrm aes crc32', '', 'NEON'),
-    ('processor\t: 0', '', None),
+CPUS = (  # machine, a line of /proc/cpuinfo, SALGAN_CONV -> the vectors
+    ('x86_64', 'flags\t\t: fpu sse2 avx avx2 fma', '', 'AVX2 and FMA'),
+    ('x86_64', 'flags\t\t: fpu sse2 avx avx2 fma avx512f', '', 'AVX2 and FMA'),
+    ('x86_64', 'flags\t\t: fpu sse2 avx avx2 fma avx512f', 'avx512', 'AVX-512'),
+    ('x86_64', 'flags\t\t: fpu sse2 avx avx2 fma', 'avx512', 'AVX2 and FMA'),
+    ('x86_64', 'flags\t\t: fpu sse2 avx', '', None),
+    ('x86_64', 'processor\t: 0', '', None),
+    ('aarch64', 'Features\t: fp asimd evtstrm aes crc32', '', 'NEON'),
+    ('aarch64', 'flags\t\t: fpu sse2 avx avx2 fma avx512f', 'avx512', 'NEON'),  # as QEMU 7 shows it
+    ('aarch64', 'processor\t: 0', '', 'NEON'),
 )
 
 
 def test_the_vectors_are_those_that_the_cpu_has(monkeypatch, tmp_path):
     monkeypatch.setattr(native, 'open', lambda *_, **how: (tmp_path / 'cpuinfo').open(**how), raising=False)
-    for line, choice, expected in CPUS:
+    for machine, line, choice, expected in CPUS:
+        monkeypatch.setattr(native.platform, 'machine', lambda machine=machine: machine)
         (tmp_path / 'cpuinfo').write_text(f'processor\t: 0\n{line}\n\n')
         monkeypatch.setenv('SALGAN_CONV', choice)
         found = native.vectors()

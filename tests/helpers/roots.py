@@ -17,6 +17,36 @@ def debian(root, suite):
     """The smallest Debian, in the folder `root`; a sentence where it cannot be made."""
     if os.geteuid() != 0:
         return 'needs root: a root folder of Debian'
+    trouble = _debootstrap(root, '--variant=minbase', suite)
+    if trouble:
+        return trouble
+    # an archive that is mirrored once in a while has lists whose date is over
+    (root / 'etc/apt/apt.conf.d/90old-lists').write_text('Acquire::Check-Valid-Until "false";\n')
+    return None
+
+
+def unpacked(root, suite, architecture, *packages):
+    """The files of Debian's packages for another architecture, and of what they depend on, in `root`.
+
+    Nothing of them is configured, since nothing of them can be run here but by an emulator. Returns a
+    sentence where it cannot be done.
+    """
+    if os.geteuid() != 0:
+        return 'needs root: a root folder of Debian'
+    archive = root.with_name(f'{root.name}-packages')
+    what = [f'--arch={architecture}', '--variant=minbase', f'--include={",".join(packages)}']
+    trouble = _debootstrap(archive, '--download-only', *what, suite)
+    if trouble:
+        return trouble
+    root.mkdir()
+    for package in sorted(archive.glob('var/cache/apt/archives/*.deb')):
+        subprocess.run(['dpkg-deb', '--extract', package, root], check=True)
+    shutil.rmtree(archive)
+    return None
+
+
+def _debootstrap(root, *arguments):
+    """Runs Debian's debootstrap into `root`; a sentence where that fails."""
     tool = root.with_name(f'{root.name}-debootstrap')
     try:
         tool.mkdir(parents=True)
@@ -26,7 +56,7 @@ def debian(root, suite):
         (package,) = Path(tool).glob('*.deb')
         subprocess.run(['dpkg-deb', '--extract', package, tool], check=True, capture_output=True)
         subprocess.run(
-            [tool / 'usr' / 'sbin' / 'debootstrap', '--variant=minbase', suite, root],
+            [tool / 'usr' / 'sbin' / 'debootstrap', *arguments, root],
             env={**os.environ, 'DEBOOTSTRAP_DIR': str(tool / 'usr' / 'share' / 'debootstrap')},
             check=True,
             capture_output=True,
@@ -36,8 +66,6 @@ def debian(root, suite):
         return f'no root folder of Debian: {error} {(getattr(error, "stdout", None) or "")[-500:]}'
     finally:
         shutil.rmtree(tool, ignore_errors=True)
-    # an archive that is mirrored once in a while has lists whose date is over
-    (root / 'etc/apt/apt.conf.d/90old-lists').write_text('Acquire::Check-Valid-Until "false";\n')
     return None
 
 
