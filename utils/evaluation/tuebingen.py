@@ -140,14 +140,14 @@ class OtherFixations:
         self.at = functools.lru_cache(maxsize=POOLS)(self._at)
 
     def _at(self, size):
-        """Indices into the pixels of an image of `size`, row by row: int32 or int64, ascending."""
+        """Indices into the pixels of an image of `size`, row by row, ascending."""
         kind = np.int32 if size[0] * size[1] < 2**31 else np.int64
         pools = []
         for from_size, points in self._points.items():
             # first the ratio, in float64, then the product truncated: another order may give another pixel
             (rows, columns), (down, across) = points.T, (new / old for new, old in zip(size, from_size))
             pools.append((rows * down).astype(kind) * kind(size[1]) + (columns * across).astype(kind))
-        return np.sort(np.concatenate(pools)) if pools else np.zeros(0, kind)
+        return np.sort(np.concatenate([np.zeros(0, kind), *pools])).astype(np.intp)  # as `take` needs them
 
 
 def blurred_fixations(fixations, size, sigma=SIGMA):
