@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
+from unittest import mock
 
 import cv2
 import inputs
@@ -421,7 +422,8 @@ def test_01_on_workers(address, tls, tmp_path):
 
 
 def test_local_workers_cannot_be_reached_from_elsewhere():
-    with connection.connected(asked('local:1')) as cluster:
+    environment = mock.patch.dict(os.environ)  # dask leaves variables in it
+    with environment, connection.connected(asked('local:1')) as cluster:
         addresses = [cluster.client.scheduler.address, *connection.workers(cluster)]
         assert len(addresses) == 2
         assert all(address.startswith('tcp://127.0.0.1:') for address in addresses)
