@@ -278,17 +278,24 @@ def _shared_cache():
 
     refresh = ModuleCache.refresh
 
-    def refresh_and_clean_under_the_lock(self, age_thresh_use=None, delete_if_problem=False, cleanup=True):
+    def refresh_and_clean_once_under_the_lock(
+        self, age_thresh_use=None, delete_if_problem=False, cleanup=True
+    ):
+        cleanup = compile_lock.held() and not hasattr(self, 'cleaned')
         while True:
             before = os.listdir(self.dirname)
             try:
-                return refresh(self, age_thresh_use, delete_if_problem, compile_lock.held())
+                found = refresh(self, age_thresh_use, delete_if_problem, cleanup)
+                break
             except FileNotFoundError:
                 if os.listdir(self.dirname) == before:
                     raise
+        if cleanup:
+            self.cleaned = True
+        return found
 
     KeyData.save_pkl = save_pkl
-    ModuleCache.refresh = refresh_and_clean_under_the_lock
+    ModuleCache.refresh = refresh_and_clean_once_under_the_lock
 
 
 def _autocast():
