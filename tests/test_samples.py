@@ -1,5 +1,6 @@
 """The pickles of samples: the original's in each form, and ours, as a list and as a stream."""
 
+import enum
 import hashlib
 import json
 import pickle
@@ -116,6 +117,38 @@ def test_the_list_needs_no_more_than_pickle(tmp_path):
     assert process.stdout.strip() == 'list 3 (12, 16, 3) (48, 64) True True', process.stderr
     with open(path, 'rb') as file:
         assert all(map(same, pickle.load(file), made))
+
+
+def by_name(self, protocol):
+    """How the enums of Python 3.11.0 to 3.11.3, Debian 12's among them, are pickled."""
+    return getattr, (type(self), self.name)
+
+
+def test_every_python_writes_the_same(tmp_path, monkeypatch):
+    made = [sample(0), sample(1, test=True)]
+    expected = written(tmp_path / 'x.pickle', made).read_bytes()
+    monkeypatch.setattr(enum.Enum, '__reduce_ex__', by_name)
+    assert written(tmp_path / 'y.pickle', made).read_bytes() == expected
+
+
+@pytest.mark.parametrize('protocol', [2, 3])
+def test_what_python_3_11_2_wrote_is_read(tmp_path, monkeypatch, protocol):
+    made = [sample(0), sample(1, test=True)]
+    monkeypatch.setattr(samples._Number, '__reduce_ex__', by_name)
+    (tmp_path / 'x.pickle').write_bytes(pickle.dumps(made, protocol))
+    assert b'getattr' in (tmp_path / 'x.pickle').read_bytes()
+    assert all(map(same, samples.read(tmp_path / 'x.pickle'), made))
+
+
+@pytest.mark.parametrize('of', [(Target, '__init__'), (InputType, '__members__'), ([], 'pop'), (1, 'real')])
+def test_getattr_gives_nothing_else(tmp_path, of):
+    class Asks:
+        def __reduce__(self):
+            return getattr, of
+
+    (tmp_path / 'x.pickle').write_bytes(pickle.dumps([Asks()], 3))
+    with pytest.raises(Unreadable, match='not a pickle, or a broken one'):
+        samples.read(tmp_path / 'x.pickle')
 
 
 def test_a_list_that_was_pickled_again_is_read(tmp_path):

@@ -28,14 +28,21 @@ MOST_PIXELS = 2**28  # of an image: the limit that utils/__init__.py sets for Op
 _PROTOCOL = 3  # the first that stores bytes unchanged; later ones cannot be written piece by piece
 
 
-class LoadState(enum.IntEnum):
+class _Number(enum.IntEnum):
+    """Is pickled as its class and number by every Python; 3.11.0 to 3.11.3 would name `getattr`."""
+
+    def __reduce_ex__(self, protocol):
+        return type(self), (int(self),)
+
+
+class LoadState(_Number):
     """Whether a container's data are loaded; the original's numbers."""
 
     unloaded = 0
     loaded = 1
 
 
-class InputType(enum.IntEnum):
+class InputType(_Number):
     """What a container is for; the original's numbers."""
 
     image = 0
@@ -88,12 +95,20 @@ def _number_of(kind):
 
 
 _OURS = {'Target': Target, 'ImageContainer': ImageContainer}
-_ENUMS = {'LoadState': LoadState, 'InputType': InputType}
+_ENUMS = {_number_of(kind): kind for kind in (LoadState, InputType)}
+
+
+def _member(read, name):
+    """What Python 3.11.0 to 3.11.3 pickled as `getattr(kind, name)`, of the kinds above alone."""
+    return _ENUMS[read][name]
+
+
 _ALLOWED = {
     (module, name): entry
     for module in ('utils.samples', 'eliaLib.dataRepresentation')
-    for name, entry in {**_OURS, **{name: _number_of(kind) for name, kind in _ENUMS.items()}}.items()
+    for name, entry in {**_OURS, **{kind.__name__: read for read, kind in _ENUMS.items()}}.items()
 }
+_ALLOWED.update({(module, 'getattr'): _member for module in ('builtins', '__builtin__')})
 
 
 # --- writing ---

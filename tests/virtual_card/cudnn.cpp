@@ -527,8 +527,9 @@ cudnnStatus_t cudnnReduceTensor(cudnnHandle_t, const cudnnReduceTensorDescriptor
       elements *= x->size[i];
       results *= y->size[i];
     }
-    std::vector<T> found(results);
-    std::vector<bool> begun(results);
+    const size_t of_each = elements / results;
+    std::vector<T> values(elements);
+    std::vector<size_t> count(results);
     std::vector<ptrdiff_t> place(results);
     for (size_t n = 0; n < elements; ++n) {
       ptrdiff_t from = 0, to = 0;
@@ -541,12 +542,16 @@ cudnnStatus_t cudnnReduceTensor(cudnnHandle_t, const cudnnReduceTensorDescriptor
       }
       T value = ((const T *)in)[from];
       value = by_magnitude ? fabs(value) : operation == CUDNN_REDUCE_TENSOR_NORM2 ? value * value : value;
-      found[index] = begun[index] ? joined(operation, found[index], value) : value;
-      begun[index] = true;
+      values[index * of_each + count[index]++] = value;
       place[index] = to;
     }
     for (size_t index = 0; index < results; ++index) {
-      T value = found[index], &result = ((T *)out)[place[index]];
+      T *joining = &values[index * of_each];
+      /* in pairs, as a card's threads do; a sum one by one rounds ten times as much */
+      for (size_t left = of_each; left > 1; left = (left + 1) / 2)
+        for (size_t i = 0; i < left / 2; ++i)
+          joining[i] = joined(operation, joining[i], joining[left - 1 - i]);
+      T value = joining[0], &result = ((T *)out)[place[index]];
       value = operation == CUDNN_REDUCE_TENSOR_AVG ? value * results / elements : value;
       value = operation == CUDNN_REDUCE_TENSOR_NORM2 ? sqrt(value) : value;
       result = number<T>(alpha) * value + (number<T>(beta) == 0 ? 0 : number<T>(beta) * result);
