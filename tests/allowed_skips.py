@@ -23,6 +23,7 @@ ALLOWED = {
     'this user may read everything': {'root'},
     'in an environment of its own': {'without the converters'},
     'pygpu is there for Python 3.11 only': {'other Pythons'},
+    'POT has no wheel': {'other Pythons'},
     'pygpu is here': {'not CI'},
     'what a card needs cannot be downloaded': {'not CI'},
     'hadolint is not installed': {'other Pythons'},

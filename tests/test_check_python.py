@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import ROOT
 
+INHERITED = {'MAKEFLAGS', 'MAKEOVERRIDES', 'MAKELEVEL', 'PYTHON', 'VENV'}
 OLD = """
 import platform, runpy, sys
 platform.python_version = lambda: '3.8.1'
@@ -43,9 +44,10 @@ def check(monkeypatch):
 
 
 def make(*arguments):
-    return subprocess.run(
-        ['make', '--no-print-directory', *arguments], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    """The finished `make`, without what another `make`, which runs these tests, was given."""
+    command = ['make', '--no-print-directory', *arguments]
+    kept = {name: value for name, value in os.environ.items() if name not in INHERITED}
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=kept)
 
 
 def test_a_refused_python_leaves_nothing_and_the_advice_works(old_python, tmp_path):

@@ -43,7 +43,7 @@ def shared(tmp_path):
     """A folder for everybody, as /tmp is; skips where this user cannot become another."""
     if os.geteuid() != 0:
         pytest.skip('needs root')
-    for path in (tmp_path, *tmp_path.parents[:2]):
+    for path in (tmp_path, *list(tmp_path.parents)[:2]):
         path.chmod(0o755)
     folder = tmp_path / 'everybody'
     folder.mkdir()
