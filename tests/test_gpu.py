@@ -342,7 +342,7 @@ def assemble(card, kernels, *architectures):
 @pytest.mark.nightly
 @pytest.mark.parametrize('which', OTHERS)
 def test_other_libraries(which):
-    check(graphs(packages(which), '', '120', 'bce', 'salgan'), with_cudnn())
+    check(graphs(packages(which), '', '120', 'bce', 'salgan', CARD_CUDA='13000'), with_cudnn())
 
 
 @pytest.mark.nightly
