@@ -17,6 +17,13 @@ REPLACED = {
     'compute_test_value': ({'ignore', 'warn', 'raise', 'pdb'}, 'off', 'no graph here has test values'),
 }
 
+# of cuDNN's convolutions
+DETERMINISTIC = {
+    'dnn.conv.algo_fwd': 'small',
+    'dnn.conv.algo_bwd_data': 'deterministic',
+    'dnn.conv.algo_bwd_filter': 'deterministic',
+}
+
 GIVEN: dict = {}  # what the user set before anything was added
 
 
@@ -56,9 +63,9 @@ def translate():
         added['gcc.cxxflags'] = f'{value("gcc.cxxflags", "")} -include {HEADER.name}'.strip()
         os.environ['CPATH'] = os.pathsep.join(filter(None, [str(HEADER.parent), os.environ.get('CPATH')]))
     if value('deterministic') == 'more':  # Theano's own flag does not cover cuDNN
-        for name in ('dnn.conv.algo_bwd_data', 'dnn.conv.algo_bwd_filter'):
+        for name, algorithm in DETERMINISTIC.items():
             if value(name) is None:
-                added[name] = 'deterministic'
+                added[name] = algorithm
     add(added)
 
 

@@ -9,6 +9,7 @@ MESSAGES = (
     'alloc_failed',  # CUDNN_STATUS_ALLOC_FAILED, CUBLAS_STATUS_ALLOC_FAILED
     'allocation_failed',  # CUDNN_STATUS_INTERNAL_ERROR_.._ALLOCATION_FAILED, cuDNN 9
     'allocation failed',  # libgpuarray, of cuBLAS
+    'tensornd descriptor: cudnn_status_not_supported',  # cuDNN: an array of 2^31 numbers or more
 )
 
 

@@ -27,28 +27,37 @@ MAP_LIMIT = 1e-4
 NOISE_LIMIT = 10  # times the difference that other kernels make to the original's float32
 NAMES = {
     'theano': 'ours',
+    '2017': "ours, Theano's defaults of 2017",
     'deterministic': 'ours, deterministic',
-    'guess': 'ours, cuDNN chooses',
+    'guess': 'ours, cuDNN names',
     'time': 'ours, cuDNN tries',
     'torch': 'PyTorch eager',
     'channels_last': 'PyTorch channels_last',
     'compile': 'PyTorch compiled',
 }
-OURS = ['theano', 'deterministic', 'guess', 'time']
+OURS = ['theano', '2017', 'deterministic', 'guess', 'time']
 TORCHES = ['torch', 'channels_last', 'compile']
-GRADIENTS = ('bwd_data', 'bwd_filter')
-WAYS = ('fwd', *GRADIENTS)
+# rows that are the same as another: predictions have no gradients, and by default take what cuDNN names
+SAME = {'predict': ('deterministic', 'guess'), 'bce': ('time',), 'salgan': ('time',)}
+
+
+def _algorithms(forward, gradients):
+    choices = {'fwd': forward, 'bwd_data': gradients, 'bwd_filter': gradients}
+    return ','.join(f'dnn.conv.algo_{way}={choice}' for way, choice in choices.items())
+
+
 FLAGS = {  # of Theano, by choice of algorithms
     'theano': '',
-    'deterministic': ','.join(f'dnn.conv.algo_{way}=deterministic' for way in GRADIENTS),
-    'guess': ','.join(f'dnn.conv.algo_{way}=guess_on_shape_change' for way in WAYS),
-    'time': ','.join(f'dnn.conv.algo_{way}=time_on_shape_change' for way in WAYS),
+    '2017': _algorithms('small', 'none'),
+    'deterministic': 'deterministic=more',
+    'guess': _algorithms('guess_on_shape_change', 'guess_on_shape_change'),
+    'time': _algorithms('time_on_shape_change', 'time_on_shape_change'),
     'without cuDNN': 'dnn.enabled=False',
 }
 NOTES = """salgan: the mean of an update of D and one of G. to PyTorch: images per second, relative to its
-best row. memory: the card's memory that the process took in all; own count: PyTorch's own count of its peak,
-without what cudnn.benchmark tried. Ours sums the discriminator's forward convolutions in float64, PyTorch
-in float32."""
+best row. memory: the card's memory that the process holds after the measurement; own count: PyTorch's own
+count of its peak, with what cudnn.benchmark tried. Ours sums the discriminator's forward convolutions in
+float64, PyTorch in float32."""
 
 _printed: list = []
 
@@ -122,6 +131,14 @@ def options():
     option('--batches', type=positive, nargs='*', default=[1, 8, 32], help='of predictions')
     option('--updates', type=positive, nargs='*', default=[32], metavar='BATCH', help='batch sizes: updates')
     option('--runs', type=positive, default=20, help='per call, after three that do not count')
+    option(
+        '--engines',
+        nargs='+',
+        choices=NAMES,
+        default=list(NAMES),
+        metavar='NAME',
+        help=f'rows of the table, some of {", ".join(NAMES)}',
+    )
     option('--only', choices=('numbers', 'speed'), help='run one of the two parts')
     option('--others', action='store_true', help='also compute the numbers with other choices of algorithms')
     option(
@@ -211,13 +228,12 @@ def find(arguments):
 
 def speed(arguments, python):
     ours = OURS if arguments.device != 'cpu' else ['theano']
-    all_engines = [*ours, *(TORCHES if python else [])]
+    chosen = [e for e in [*ours, *(TORCHES if python else [])] if e in arguments.engines]
     say(f'\n{"":34}{"ms":>9}{"images/s":>10}{"to PyTorch":>12}{"memory MB":>11}{"own count":>11}')
     tasks = {'predict': arguments.batches, 'bce': arguments.updates, 'salgan': arguments.updates}
     for task, batches in tasks.items():
         batches = sorted(batches)
-        # forward algorithms are deterministic by default
-        engines = [e for e in all_engines if e != 'deterministic' or task != 'predict']
+        engines = [e for e in chosen if e not in SAME[task]]
         measured = {e: measure(arguments, e, python, task, batches) for e in engines} if batches else {}
         for n, batch in enumerate(batches):
             here = {engine: of[n] for engine, of in measured.items() if n < len(of)}

@@ -35,6 +35,19 @@ def _what_is_there_instead(node):
     return [node.inputs[1]] if node.op == _instead else False
 
 
+@theano.tensor.opt.register_stabilize
+@theano.gof.local_optimizer([T.elemwise.Sum])
+def _sum_over_maps_by_a_product(node):
+    """The gradient of a bias, on a card: cuBLAS sums faster over maps than cuDNN's general reduction does."""
+    (maps,) = node.inputs
+    if theano.config.device == 'cpu' or node.op.axis != (0, 2, 3) or maps.ndim != 4:
+        return False
+    images, channels, rows, columns = maps.shape
+    one = np.asarray(1, maps.dtype)
+    of_maps = T.dot(maps.reshape((images * channels, rows * columns)), T.alloc(one, rows * columns))
+    return [T.dot(T.alloc(one, images), of_maps.reshape((images, channels)))]
+
+
 class RGBtoBGRLayer(Layer):
     """RGB images in 0..255 -> BGR minus VGG-16's mean colour."""
 

@@ -8,7 +8,7 @@ import theano.tensor as T
 from lasagne.init import Constant
 from lasagne.layers import get_all_params, get_output
 
-from backend import kept, memory
+from backend import cuda, kept, memory
 from models import generator
 from models.model import Model
 from utils import architecture
@@ -69,7 +69,8 @@ def _compile():
     """The function for images of any size, and its parameters, which are still empty."""
     model = Model(16, 16, batch_size=1, W=Constant(0))
     parameters = get_all_params(model.net['output'])
-    predict = model.predictFunction if theano.config.device == 'cpu' else _of_bytes(model)
+    with cuda.without_trials():
+        predict = model.predictFunction if theano.config.device == 'cpu' else _of_bytes(model)
     for parameter in parameters:
         parameter.set_value(np.zeros((1,) * parameter.ndim, parameter.dtype))
     return predict, parameters

@@ -172,7 +172,11 @@ def test_the_defaults(settings):
         (
             'deterministic=more,dnn.conv.algo_bwd_data=none',
             '',
-            {'dnn.conv.algo_bwd_filter': 'deterministic', 'dnn.conv.algo_bwd_data': 'none'},
+            {
+                'dnn.conv.algo_fwd': 'small',
+                'dnn.conv.algo_bwd_filter': 'deterministic',
+                'dnn.conv.algo_bwd_data': 'none',
+            },
             '',
         ),
         ('floatX=float64', '', {'floatX': 'float64'}, ''),

@@ -16,11 +16,13 @@ TOO_LITTLE = [
     RuntimeError('cuMemAlloc: CUDA_ERROR_OUT_OF_MEMORY: out of memory'),
     RuntimeError('error doing operation: CUDNN_STATUS_ALLOC_FAILED'),
     RuntimeError('error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED'),
+    RuntimeError('Could not set tensorNd descriptor: CUDNN_STATUS_NOT_SUPPORTED'),
     RuntimeError('cublasSgemm: (cublas) GPU ressource allocation failed.'),
 ]
 OTHERS = [
     RuntimeError('CUDA_ERROR_ILLEGAL_ADDRESS: an illegal memory access was encountered'),
     RuntimeError('error doing operation: CUDNN_STATUS_MAPPING_ERROR'),
+    RuntimeError('error doing operation: CUDNN_STATUS_NOT_SUPPORTED'),
     ValueError('the array is not contiguous in memory'),
     TypeError('cannot infer the memory layout'),
     RuntimeError('Error when trying to find the memory information on the GPU'),

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from benchmarks.gpu import NOISE_LIMIT, training_error
+from benchmarks.gpu import FLAGS, NOISE_LIMIT, training_error
 from tests.conftest import GOLDEN
 from tests.helpers.gpu_environment import packages, python, variables
 from tests.test_gpu import QUICK, check, with_cudnn
@@ -37,6 +37,7 @@ def test_line_graph_and_map_at_12_0(card):
     found = map_of(card, CARD_CAPABILITY='120')
     assert found['line'].startswith('device=cuda: Virtual card, compute capability 12.0, ')
     check({'predict': found['graph']}, with_cudnn())
+    assert found['graph']['algorithms'] == ['GpuDnnConv guess_on_shape_change']  # the same each time
     assert float(found['error']) <= MAP_LIMIT
 
 
@@ -147,11 +148,9 @@ def test_float32_is_within_ten_times_the_noise(name, capability, card):
 
 @pytest.mark.nightly
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize('choice', ['guess_on_shape_change', 'time_on_shape_change', 'deterministic'])
+@pytest.mark.parametrize('choice', ['2017', 'guess', 'deterministic'])
 def test_other_algorithms_compute_the_same(choice, card, tmp_path):
-    ways = ('bwd_data', 'bwd_filter') if choice == 'deterministic' else ('fwd', 'bwd_data', 'bwd_filter')
-    flags = ','.join(f'dnn.conv.algo_{way}={choice}' for way in ways)
-    record, ours, _ = updates('salgan', 2, card, tmp_path, flags)
+    record, ours, _ = updates('salgan', 2, card, tmp_path, FLAGS[choice])
     found = errors(record, ours)
     assert kept(found), found
 

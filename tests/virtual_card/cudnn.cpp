@@ -321,12 +321,15 @@ static bool spoilt(void *workspace, size_t size) {
   return true;
 }
 
+/* Offered as the fastest of all; backend/include/cudnn.h must not choose it, since it rounds too much. */
+static const auto UNWANTED = CUDNN_CONVOLUTION_FWD_ALGO_WINOGRAD_NONFUSED;
+
 cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t, const void *alpha, const cudnnTensorDescriptor_t x,
                                       const void *in, const cudnnFilterDescriptor_t w, const void *filters,
-                                      const cudnnConvolutionDescriptor_t d, cudnnConvolutionFwdAlgo_t,
-                                      void *workspace, size_t size, const void *beta,
-                                      const cudnnTensorDescriptor_t y, void *out) {
-  if (!supported(d) || !spoilt(workspace, size))
+                                      const cudnnConvolutionDescriptor_t d,
+                                      cudnnConvolutionFwdAlgo_t algorithm, void *workspace, size_t size,
+                                      const void *beta, const cudnnTensorDescriptor_t y, void *out) {
+  if (algorithm == UNWANTED || !supported(d) || !spoilt(workspace, size))
     return NOT_SUPPORTED;
   return by_type(x, [&](auto zero) {
     using T = decltype(zero);
@@ -362,12 +365,24 @@ cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t, const void *alpha, c
 
 /* --- the choice of an algorithm --- */
 
+template <class Found> static Found offered(int algorithm, cudnnStatus_t status, float time, size_t memory) {
+  return {(decltype(Found::algo))algorithm, status, time, memory};
+}
+
+/* Begins a list with UNWANTED, for the forward pass alone; returns how many are in it. */
+template <class Found> static int unwanted(int most, Found *found) {
+  const bool there = most && std::is_same<Found, cudnnConvolutionFwdAlgoPerf_t>::value;
+  if (there)
+    *found = offered<Found>(UNWANTED, SUCCESS, .5, 0);
+  return there;
+}
+
 template <class Found> static cudnnStatus_t listed(int most, int *count, Found *found) {
-  const Found list[] = {{(decltype(found->algo))5, SUCCESS, 1, (size_t)1 << 60},
-                        {(decltype(found->algo))4, NOT_SUPPORTED, 2, 0},
-                        {(decltype(found->algo))3, SUCCESS, 3, WORKSPACE}};
-  for (*count = 0; *count < most && *count < 3; ++*count)
-    found[*count] = list[*count];
+  const Found list[] = {offered<Found>(5, SUCCESS, 1, (size_t)1 << 60), offered<Found>(4, NOT_SUPPORTED, 2, 0),
+                        offered<Found>(3, SUCCESS, 3, WORKSPACE)};
+  *count = unwanted(most, found);
+  for (int i = 0; i < 3 && *count < most; ++i)
+    found[(*count)++] = list[i];
   return SUCCESS;
 }
 
@@ -381,9 +396,9 @@ static cudnnStatus_t tried(const cudnnTensorStruct *d, void *result, int most, i
   memset(result, 255, elements * (d->type == CUDNN_DATA_DOUBLE ? 8 : 4));
   if (!spoilt(workspace, size))
     return NOT_SUPPORTED;
-  *count = most ? 1 : 0;
-  if (most)
-    *found = {(decltype(found->algo))3, SUCCESS, 3, WORKSPACE};
+  *count = unwanted(most, found);
+  if (*count < most)
+    found[(*count)++] = offered<Found>(3, SUCCESS, 3, WORKSPACE);
   return SUCCESS;
 }
 
