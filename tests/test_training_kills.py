@@ -1,5 +1,6 @@
 """kill -9 while a run trains and writes: it goes on to the same bytes as an undisturbed one."""
 
+import itertools
 import os
 import resource
 import shutil
@@ -133,7 +134,9 @@ def test_twenty_kills_change_nothing(data, tmp_path, mode):
     more = ['--encoder', 'random', '--snapshot-every', '2', '--keep', '2']
     output, rng, in_a_write = tmp_path / 'killed', np.random.RandomState({'bce': 1, 'salgan': 2}[mode]), 0
     endless = arguments(data, mode, output, *more, '--resume', '--epochs', '99999')  # so none comes too late
-    for i in range(KILLS):
+    for i in itertools.count():
+        if i >= KILLS and in_a_write >= 3:  # on a busy machine a write may be over before it is seen
+            break
         process = start_02(*endless, cwd=data, OMP_NUM_THREADS='1')
         took = seconds_of_an_epoch(process)
         if i % 2:
@@ -144,7 +147,6 @@ def test_twenty_kills_change_nothing(data, tmp_path, mode):
         process.communicate()
         assert process.returncode == -signal.SIGKILL
         in_a_write += bool(list(output.glob('.*.part')))
-    assert in_a_write >= 3
     epochs = checkpoint.newest(output)[0]['epoch'] + 3
     for folder in (output, tmp_path / 'undisturbed'):
         run(*arguments(data, mode, folder, *more, '--epochs', str(epochs), '--resume'))

@@ -40,6 +40,18 @@ def close(found, expected):
     return found == pytest.approx(expected, rel=1e-9, abs=0)
 
 
+@pytest.mark.parametrize('dtype', [np.uint8, float])
+@pytest.mark.parametrize('column', [9, 60, 90, 140, 199])
+def test_sim_as_it_is_defined_wherever_maps_meet(dtype, column):
+    """In the middle, at the edge, and nowhere."""
+    saliency_map = np.zeros((40, 200), dtype)
+    saliency_map[:, 5:12] = 200
+    fixations = np.array([[20, column]])
+    density = tuebingen.blurred_fixations(fixations, saliency_map.shape, 20)
+    expected = np.minimum(saliency_map / saliency_map.sum(dtype=float), density).sum()
+    assert tuebingen.scores(saliency_map, fixations, None, 20)['SIM'] == pytest.approx(expected, rel=1e-12, abs=0)
+
+
 def test_the_record_image_by_image_and_in_the_mean(recorded):
     part, images, others = recorded
     found = {name: scores(image, others) for name, image in images.items()}
