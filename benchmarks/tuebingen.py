@@ -3,8 +3,8 @@
     python benchmarks/tuebingen.py [--images N] [--folder DIR]
 
 Makes N maps as 03 writes them (PNG; links to a few files, so that the disk does not matter) and 104 fixations
-per image, then runs 04 in a separate process. Times are processor time, since other work on the machine
-lengthens wall-clock time; the same maps are read by the same function in the same run.
+per image, then runs 04 in a separate process, and reads the same maps by the same function in one thread.
+Other work on the machine lengthens times by the clock more than processor time.
 """
 
 import argparse
@@ -19,6 +19,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
+
+import numpy as np  # noqa: E402
+
+from utils.parallel import cores  # noqa: E402
 
 FIXATIONS = 104  # per image of MIT1003
 SIZES = [(768, 1024)] * 6 + [
@@ -35,7 +39,6 @@ SIZES = [(768, 1024)] * 6 + [
 def make(folder, images):
     """Maps and fixations; about half of the images are 768 x 1024, as in MIT1003."""
     import cv2
-    import numpy as np
 
     from utils.saliency_maps import finish
 
@@ -60,24 +63,25 @@ def make(folder, images):
 
 
 def seconds(command):
-    """Seconds of processor time of a command, and its peak memory in MB; it must not fail."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    """Seconds by the clock and of processor time of a command that must not fail; its peak memory in MB."""
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run([sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, after.ru_maxrss / 1024
+    clock, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return np.array([clock, processor]), after.ru_maxrss / 1024
 
 
 def reading(folder):
-    """Seconds of processor time to read the maps with the function that 04 uses."""
+    """Seconds by the clock and of processor time to read the maps with the function that 04 uses."""
     from utils.evaluation.maps import find_maps, read_source
     from utils.images import ready_for_threads
 
     ready_for_threads()
     maps = find_maps(str(folder / 'maps'))
-    start = time.process_time()
+    start = np.array([time.perf_counter(), time.process_time()])
     for path in maps.values():
         read_source(path)
-    return time.process_time() - start
+    return np.array([time.perf_counter(), time.process_time()]) - start
 
 
 def main():
@@ -92,11 +96,13 @@ def main():
         inputs = ['--maps', str(folder / 'maps'), '--fixations', str(folder / 'fixations.json')]
         whole, memory = seconds(['04-evaluate.py', '--protocol', 'tuebingen', *inputs])
         read = reading(folder)
-    print(f'{options.images} images of the sizes of MIT1003, {FIXATIONS} fixations each; processor time')
-    print(f'{"":28} {"s":>8} {"ms per image":>12} {"to reading":>11}')
-    rows = {'reading the maps': read, '04 --protocol tuebingen': whole, 'all but reading': whole - read}
+    print(f'{options.images} images of the sizes of MIT1003, {FIXATIONS} fixations each; {cores()} cores')
+    print(f'{"":28}{"by the clock":>26}{"of processor time":>26}')
+    print(f'{"":28}' + 2 * f'{"ms per image":>14}{"to reading":>12}')
+    rows = {'reading, in one thread': read, '04 --protocol tuebingen': whole}
     for name, taken in rows.items():
-        print(f'{name:28} {taken:8.1f} {1000 * taken / options.images:12.2f} {taken / read:11.2f}')
+        columns = zip(1000 * taken / options.images, taken / read)
+        print(f'{name:28}' + ''.join(f'{ms:14.2f}{ratio:12.2f}' for ms, ratio in columns))
     print(f'peak memory of 04: {memory:.0f} MB')
 
 
