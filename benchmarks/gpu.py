@@ -27,7 +27,7 @@ MAP_LIMIT = 1e-4
 NOISE_LIMIT = 10  # times the difference that other kernels make to the original's float32
 NAMES = {
     'theano': 'ours',
-    '2017': "ours, Theano's defaults of 2017",
+    '2017': 'ours, as in 2017',
     'deterministic': 'ours, deterministic',
     'guess': 'ours, cuDNN names',
     'time': 'ours, cuDNN tries',
