@@ -49,7 +49,9 @@ def test_sim_as_it_is_defined_wherever_maps_meet(dtype, column):
     fixations = np.array([[20, column]])
     density = tuebingen.blurred_fixations(fixations, saliency_map.shape, 20)
     expected = np.minimum(saliency_map / saliency_map.sum(dtype=float), density).sum()
-    assert tuebingen.scores(saliency_map, fixations, None, 20)['SIM'] == pytest.approx(expected, rel=1e-12, abs=0)
+    assert tuebingen.scores(saliency_map, fixations, None, 20)['SIM'] == pytest.approx(
+        expected, rel=1e-12, abs=0
+    )
 
 
 def test_the_record_image_by_image_and_in_the_mean(recorded):
