@@ -321,7 +321,7 @@ static bool spoilt(void *workspace, size_t size) {
   return true;
 }
 
-/* Offered as the fastest of all; backend/include/cudnn.h must not choose it, since it rounds too much. */
+/* Offered as the fastest of all, and wrong in the third digit: backend/include/cudnn.h must not choose it. */
 static const auto UNWANTED = CUDNN_CONVOLUTION_FWD_ALGO_WINOGRAD_NONFUSED;
 
 cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t, const void *alpha, const cudnnTensorDescriptor_t x,
@@ -329,11 +329,12 @@ cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t, const void *alpha, const cu
                                       const cudnnConvolutionDescriptor_t d,
                                       cudnnConvolutionFwdAlgo_t algorithm, void *workspace, size_t size,
                                       const void *beta, const cudnnTensorDescriptor_t y, void *out) {
-  if (algorithm == UNWANTED || !supported(d) || !spoilt(workspace, size))
+  if (!supported(d) || !spoilt(workspace, size))
     return NOT_SUPPORTED;
   return by_type(x, [&](auto zero) {
     using T = decltype(zero);
-    return forward<T>(d, number<T>(alpha), {x, in}, {w, filters}, number<T>(beta), {y, out});
+    const T factor = algorithm == UNWANTED ? (T)1.001 : (T)1;
+    return forward<T>(d, factor * number<T>(alpha), {x, in}, {w, filters}, number<T>(beta), {y, out});
   });
 }
 
