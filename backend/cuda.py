@@ -25,7 +25,7 @@ NEWEST = 9, 0  # the compute capability reported to libgpuarray for newer cards 
 MAJOR, MINOR = 75, 76  # attributes of a device: its compute capability
 MEGABYTE = 2**20
 ROOM = 300  # megabytes of the card that are left to cuBLAS, cuDNN and the kernels
-FORWARD, *GRADIENTS = (f'dnn.conv.algo_{way}' for way in ('fwd', 'bwd_data', 'bwd_filter'))
+FORWARD = 'dnn.conv.algo_fwd'
 TRIED, NAMED = 'time_on_shape_change', 'guess_on_shape_change'
 
 _loaded: dict = {}  # library -> ctypes.CDLL
@@ -45,7 +45,7 @@ def prepare():
     # on cards since 2020, cuBLAS and cuDNN round float32 to TF32 by default
     os.environ.setdefault('NVIDIA_TF32_OVERRIDE', '0')
     # note: deviation 32: those of 2017 were `small` forward and `none` for the gradients
-    flags.add({name: TRIED for name in (FORWARD, *GRADIENTS) if flags.value(name) is None})
+    flags.add({name: TRIED for name in flags.DETERMINISTIC if flags.value(name) is None})
     _find()
     try:
         importlib.import_module('pygpu')

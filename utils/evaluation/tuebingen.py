@@ -22,9 +22,7 @@ NAN = float('nan')
 EPS = 2.2204e-16  # the benchmark's decimal number, not 2^-52
 SIGMA = 23.99  # pixels, for MIT300 and MIT1003; 40 for CAT2000, 30 for COCO-Freeview
 TRUNCATE = 4  # standard deviations of the blur on either side
-BAND = (
-    2**17
-)  # pixels of the blurred fixations computed at a time; with smaller bands threads wait for each other
+BAND = 2**17  # pixels computed at a time; with smaller bands threads wait for each other
 CANCELLED = 1e-3  # below it, SIM by the distance of the two densities has lost too many digits
 POOLS = 4  # image sizes for which sAUC's negatives are kept
 
